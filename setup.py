@@ -1,0 +1,69 @@
+"""Package description for pip and for colcon (ament_python)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "seg_ros"
+HERE = Path(__file__).parent
+
+
+def share(folder: str, pattern: str) -> tuple[str, list[str]]:
+    """Files of a top-level folder, installed under share/seg_ros where ament looks for them."""
+    files = sorted(str(f.relative_to(HERE)) for f in (HERE / folder).glob(pattern))
+    return f"share/{NAME}/{folder}", files
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Driveable-area and semantic segmentation for ROS 2 vehicles",
+    license="Apache-2.0",
+    maintainer="The seg_ros authors",
+    maintainer_email="seg_ros@users.noreply.github.com",
+    python_requires=">=3.10",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={
+        NAME: ["py.typed", "label_sets/*.yaml", "models/*.yaml", "models/*/*.onnx", "models/*/*.md"]
+    },
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        share("launch", "*.launch.py"),
+        share("config", "*"),
+    ],
+    zip_safe=False,
+    install_requires=[
+        "av>=14",
+        "numba>=0.60",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.9",
+        "PyYAML>=6",
+        "rosbags>=0.11",
+        "rosbags-image>=0.10",
+        "setuptools",
+        "simplejpeg>=1.7",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        # rclpy and the messages for a machine without a ROS 2 distribution (Jazzy, x86-64).
+        "ros": [
+            "ros-rclpy[fastrtps]==7.1.6",
+            "ros-diagnostic-msgs==5.3.6",
+            "ros-lifecycle-msgs==2.0.3",
+            "ros-nav-msgs==5.3.6",
+            "ros-sensor-msgs==5.3.6",
+            "ros-std-srvs==5.3.6",
+        ],
+        "cpu": ["openvino>=2025.0"],
+        "export": ["torch>=2.6", "transformers>=5.0", "onnx>=1.17", "onnxscript>=0.5"],
+        "tensorrt": ["tensorrt>=10.3", "cuda-python>=12.9"],
+        "dev": ["mypy>=2.0", "pytest>=8", "ruff>=0.15", "types-PyYAML", "types-tqdm"],
+    },
+    entry_points={
+        "console_scripts": [
+            "seg_ros = seg_ros.cli:main",
+            "segmentation_node = seg_ros.ros.node:main",
+        ]
+    },
+)
