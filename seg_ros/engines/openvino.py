@@ -1,0 +1,119 @@
+"""The CPU engine: OpenVINO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from seg_ros.engines.base import EngineInfo
+from seg_ros.errors import SegRosError
+
+
+class OpenVinoEngine:
+    """An ONNX segmentation network on the CPU. Implements :class:`seg_ros.engines.Engine`.
+
+    The network takes one ``1 x H x W x 3`` uint8 BGR image and answers with one float32
+    ``1 x C x h x w`` tensor of logits; its normalisation is part of the graph.
+
+    Args:
+        path: the ONNX file.
+        threads: CPU threads, 0 for all cores.
+
+    Raises:
+        SegRosError: the file cannot be read, is not ONNX or has other inputs or outputs.
+
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        core = ov.Core()
+        if not path.is_file():
+            raise SegRosError(f"model file {path} does not exist")
+        try:
+            network = core.read_model(path)
+        except RuntimeError as error:
+            raise SegRosError(
+                f"{path}: OpenVINO cannot read this as an ONNX network ({_last_line(error)}); "
+                "the file is damaged or has another format"
+            ) from error
+        self._input_size, self._class_count = _check_network(network, path)
+        options: dict[str, object] = {
+            ov.properties.hint.performance_mode(): ov.properties.hint.PerformanceMode.LATENCY,
+            # The default on some CPUs is bfloat16; the engine is the fp32 reference here.
+            ov.properties.hint.inference_precision(): ov.Type.f32,
+        }
+        if threads:
+            options[ov.properties.inference_num_threads()] = threads
+        try:
+            compiled = core.compile_model(network, "CPU", options)
+        except RuntimeError as error:
+            raise SegRosError(
+                f"{path}: OpenVINO cannot compile it ({_last_line(error)})"
+            ) from error
+        self._request = compiled.create_infer_request()
+        self._info = EngineInfo(
+            runtime=f"openvino {ov.get_version().split('-')[0]}",
+            device=str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(),
+            precision="fp32",
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """Runtime, device and precision."""
+        return self._info
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the image that :meth:`infer` takes."""
+        return self._input_size
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes."""
+        return self._class_count
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network; see :meth:`seg_ros.engines.Engine.infer`.
+
+        Raises:
+            ValueError: the image has another shape or dtype, or is not contiguous.
+
+        """
+        if image.shape != (*self._input_size, 3) or image.dtype != np.uint8:
+            raise ValueError(
+                f"image must be {(*self._input_size, 3)} uint8, not {image.shape} {image.dtype}"
+            )
+        if not image.flags.c_contiguous:
+            raise ValueError("image must be C-contiguous")
+        if not image.flags.writeable:  # OpenVINO wraps writeable memory only
+            image = image.copy()
+        self._request.set_input_tensor(ov.Tensor(image[None], shared_memory=True))
+        self._request.infer()
+        logits: NDArray[np.float32] = self._request.get_output_tensor().data[0]
+        return logits
+
+
+def _check_network(network: ov.Model, path: Path) -> tuple[tuple[int, int], int]:
+    """Return ((H, W), class count) of a network of the right form, or say what is wrong with it."""
+    want = "a model needs one input 1 x H x W x 3 uint8 and one output 1 x C x h x w float32"
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise SegRosError(
+            f"{path}: {len(network.inputs)} inputs and {len(network.outputs)} outputs; {want}"
+        )
+    source, result = network.input(), network.output()
+    shape, answer = source.partial_shape, result.partial_shape
+    if shape.is_dynamic or answer.is_dynamic:
+        raise SegRosError(f"{path}: input {shape} or output {answer} has no fixed size; {want}")
+    size, logits = list(shape.to_shape()), list(answer.to_shape())
+    if len(size) != 4 or size[0] != 1 or size[3] != 3 or source.element_type != ov.Type.u8:
+        raise SegRosError(f"{path}: input is {source.element_type} {size}; {want}")
+    if len(logits) != 4 or logits[0] != 1 or result.element_type != ov.Type.f32:
+        raise SegRosError(f"{path}: output is {result.element_type} {logits}; {want}")
+    return (size[1], size[2]), logits[1]
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,129 @@
+"""A frame of any size in, its class mask and confidence at the same size out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.engines import Engine, EngineInfo, open_engine
+from seg_ros.errors import SegRosError
+from seg_ros.labels import LabelSet
+from seg_ros.models.catalogue import DEFAULT, find_model
+from seg_ros.upsample import argmax_upsampled, confidence_upsampled
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a network says about one frame; masks are made when asked for.
+
+    The logits lie in the engine's memory: ask before the next frame is segmented.
+    """
+
+    logits: NDArray[np.float32]
+    """(C, h, w) float32."""
+    size: tuple[int, int]
+    """(H, W) of the frame in pixels."""
+    engine_ns: int
+    """How long the network took, nanoseconds."""
+
+    def class_mask(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Class id of every pixel of the frame, (H, W) uint8; see :mod:`seg_ros.upsample`."""
+        return argmax_upsampled(self.logits, self.size, out)
+
+    def confidence(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Probability of each pixel's class, (H, W) uint8, 255 = certain."""
+        return confidence_upsampled(self.logits, self.size, out)
+
+
+class Segmenter:
+    """Runs frames through an engine and decides the class of every pixel. One caller at a time.
+
+    Args:
+        engine: the loaded network.
+        labels: what its classes mean.
+        model_name: for diagnostics and reports.
+
+    Raises:
+        SegRosError: the label set has another number of classes than the network.
+
+    """
+
+    def __init__(self, engine: Engine, labels: LabelSet, model_name: str) -> None:
+        if engine.class_count != len(labels):
+            raise SegRosError(
+                f"model {model_name} has {engine.class_count} classes, label set {labels.name} "
+                f"has {len(labels)}; name the label set the model was trained with"
+            )
+        self.labels = labels
+        self.model_name = model_name
+        self._engine = engine
+        self._input = np.empty((*engine.input_size, 3), np.uint8)
+
+    @classmethod
+    def load(
+        cls, model: str = DEFAULT, labels: str = "", runtime: str = "auto", threads: int = 0
+    ) -> Segmenter:
+        """Find a model, open an engine on it and run it once, so that the first frame is fast.
+
+        Arguments and errors as for :func:`seg_ros.models.catalogue.find_model` and
+        :func:`seg_ros.engines.open_engine`.
+        """
+        found = find_model(model, labels)
+        segmenter = cls(open_engine(found, runtime, threads), found.labels, found.name)
+        warm = segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
+        warm.class_mask()
+        warm.confidence()
+        return segmenter
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input in pixels."""
+        return self._engine.input_size
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """Runtime, device and precision of the engine."""
+        return self._engine.info
+
+    def segment(self, frame: NDArray[np.uint8]) -> Segmentation:
+        """Run the network on one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR of any size; it is stretched to the network's input size.
+
+        Raises:
+            SegRosError: the network answered with NaN or infinity.
+            ValueError: the frame has another shape or dtype.
+
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+            raise ValueError(f"frame must be (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
+        image = self._fit(frame)
+        start = time.perf_counter_ns()
+        logits = self._engine.infer(image)
+        engine_ns = time.perf_counter_ns() - start
+        if not np.isfinite(logits).all():
+            raise SegRosError(
+                f"model {self.model_name} on {self.engine_info.runtime} answered with NaN or "
+                "infinity; the engine is not to be trusted, use another precision or runtime"
+            )
+        return Segmentation(logits, (frame.shape[0], frame.shape[1]), engine_ns)
+
+    def _fit(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Stretch a frame to the network's input, reusing one buffer; copy nothing if it fits."""
+        height, width = self.input_size
+        if frame.shape[:2] == (height, width):
+            return np.ascontiguousarray(frame)
+        # Averaging areas keeps thin things when shrinking; it does not interpolate when growing.
+        shrinks = frame.shape[0] >= height and frame.shape[1] >= width
+        cv2.resize(
+            frame,
+            (width, height),
+            dst=self._input,
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        )
+        return self._input
