@@ -1,0 +1,165 @@
+"""Pictures of what the network said: class colours, overlays, grids and contact sheets."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from seg_ros.bands import run_in_bands
+from seg_ros.grid import FREE, OCCUPIED, UNKNOWN, GridSpec
+from seg_ros.labels import LabelSet
+
+_CELL_BGR = {FREE: (96, 160, 64), OCCUPIED: (48, 48, 200), UNKNOWN: (70, 70, 70)}
+
+
+def colorize(
+    class_mask: NDArray[np.uint8], labels: LabelSet, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Colour every pixel by its class.
+
+    Args:
+        class_mask: (H, W) uint8.
+        labels: whose colours to take.
+        out: (H, W, 3) uint8 to write into; allocated when absent.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    """
+    result = np.empty((*class_mask.shape, 3), np.uint8) if out is None else out
+    paint = partial(_paint_rows, class_mask, labels.palette_bgr, result)
+    run_in_bands(paint, class_mask.shape[0])
+    return result
+
+
+def overlay(
+    frame: NDArray[np.uint8],
+    class_mask: NDArray[np.uint8],
+    labels: LabelSet,
+    opacity: float,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Blend the class colours over a frame; pixels without a class keep the frame's colour.
+
+    Args:
+        frame: (H, W, 3) uint8 BGR.
+        class_mask: (H, W) uint8.
+        labels: whose colours to take.
+        opacity: of the colours, 0 to 1, kept to 1/256.
+        out: (H, W, 3) uint8 to write into; allocated when absent.
+
+    Returns:
+        (H, W, 3) uint8 BGR, each value within one of the real-valued blend.
+
+    """
+    result = np.empty(frame.shape, np.uint8) if out is None else out
+    weight, tint = _tint(labels, round(opacity * 256))
+    run_in_bands(partial(_blend_rows, frame, class_mask, weight, tint, result), frame.shape[0])
+    return result
+
+
+@lru_cache(maxsize=8)
+def _tint(labels: LabelSet, opacity_256: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Per class id: weight of the frame (of 256), and the colour times its own weight."""
+    weight = np.full(256, 256, np.uint16)
+    weight[: len(labels)] = 256 - opacity_256
+    # + 128 rounds to the nearest in the blend's division by 256.
+    tint = labels.palette_bgr.astype(np.uint16) * (256 - weight)[:, None] + np.uint16(128)
+    return weight, tint.astype(np.uint16)
+
+
+@njit(nogil=True, cache=True)
+def _paint_rows(mask, palette, out, first, last):  # type: ignore[no-untyped-def]
+    for y in range(first, last):
+        for x in range(mask.shape[1]):
+            for channel in range(3):
+                out[y, x, channel] = palette[mask[y, x], channel]
+
+
+@njit(nogil=True, cache=True)
+def _blend_rows(frame, mask, weight, tint, out, first, last):  # type: ignore[no-untyped-def]
+    for y in range(first, last):
+        for x in range(mask.shape[1]):
+            k = mask[y, x]
+            w = weight[k]
+            out[y, x, 0] = (frame[y, x, 0] * w + tint[k, 0]) >> 8
+            out[y, x, 1] = (frame[y, x, 1] * w + tint[k, 1]) >> 8
+            out[y, x, 2] = (frame[y, x, 2] * w + tint[k, 2]) >> 8
+
+
+def grid_picture(
+    cells: NDArray[np.int8] | None, spec: GridSpec, height: int, note: str = ""
+) -> NDArray[np.uint8]:
+    """Draw a grid from above, the vehicle looking up, with a range line every 10 m.
+
+    Args:
+        cells: (rows, columns) int8 cell states of :mod:`seg_ros.grid`; None when there is no grid.
+        spec: where the cells are.
+        height: of the picture in pixels.
+        note: a line to write at its foot.
+
+    Returns:
+        (height, W, 3) uint8 BGR with W by the grid's proportions.
+
+    """
+    rows, cols = spec.shape
+    width = max(1, round(height * rows / cols))
+    picture = np.full((height, width, 3), _CELL_BGR[UNKNOWN], np.uint8)
+    if cells is not None:
+        colors = np.array([_CELL_BGR[FREE], _CELL_BGR[OCCUPIED], _CELL_BGR[UNKNOWN]], np.uint8)
+        # Up is forward (columns, last first), left is left (rows, last first).
+        image = colors[cells].transpose(1, 0, 2)[::-1, ::-1]
+        picture = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+    scale = height / (spec.x_max - spec.x_min)
+    middle = (round(spec.y_max * scale), round(spec.x_max * scale))
+    for metres in range(10, int(spec.x_max) + 1, 10):
+        cv2.circle(picture, middle, round(metres * scale), (190, 190, 190), 1, cv2.LINE_AA)
+        _write(picture, f"{metres} m", (middle[0] + 4, middle[1] - round(metres * scale) + 14))
+    if note:
+        _write(picture, note, (6, height - 8))
+    return np.asarray(picture, np.uint8)
+
+
+def contact_sheet(
+    rows: list[list[tuple[str, NDArray[np.uint8]]]], row_height: int = 240
+) -> NDArray[np.uint8]:
+    """Put captioned pictures side by side in rows of one height.
+
+    Args:
+        rows: per row its (caption, (H, W, 3) uint8 BGR picture) pairs, at least one in all.
+        row_height: height of every picture in pixels.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    """
+    strips = []
+    for row in rows:
+        tiles = []
+        for caption, picture in row:
+            width = max(1, round(picture.shape[1] * row_height / picture.shape[0]))
+            tile = np.asarray(
+                cv2.resize(picture, (width, row_height), interpolation=cv2.INTER_AREA), np.uint8
+            )
+            _write(tile, caption, (6, 16))
+            tiles.append(cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(24,) * 3))
+        strips.append(np.hstack(tiles))
+    widest = max(strip.shape[1] for strip in strips)
+    return np.vstack(
+        [
+            cv2.copyMakeBorder(
+                s, 0, 0, 0, widest - s.shape[1], cv2.BORDER_CONSTANT, value=(24,) * 3
+            )
+            for s in strips
+        ]
+    )
+
+
+def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int]) -> None:
+    x, y = at
+    for origin, color in (((x + 1, y + 1), (0, 0, 0)), ((x, y), (255, 255, 255))):
+        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)
