@@ -1,0 +1,146 @@
+"""The ``seg_ros`` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from seg_ros import __version__
+from seg_ros.camera import load_camera
+from seg_ros.drive import open_drive
+from seg_ros.engines import RUNTIMES
+from seg_ros.errors import SegRosError
+from seg_ros.models.catalogue import DEFAULT, catalogue
+from seg_ros.outputs import OutputFolder
+from seg_ros.pipeline import Pipeline
+from seg_ros.replay import replay
+from seg_ros.segmenter import Segmenter
+from seg_ros.tables import text_table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0, or 1 after a one-line error."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except SegRosError as error:
+        print(f"seg_ros {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"seg_ros {options.command}: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("seg_ros", description="Driveable area and segmentation.")
+    parser.add_argument("--version", action="version", version=f"seg_ros {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("replay", help="put every frame of a recorded drive through")
+    _add_drive(command)
+    command.add_argument("-o", "--out", type=Path, required=True, help="folder for the outputs")
+    command.add_argument("--replace", action="store_true", help="replace outputs already there")
+    command.add_argument("--model", default=DEFAULT, help="catalogue name or ONNX file")
+    command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
+    command.add_argument("--runtime", default="auto", choices=RUNTIMES)
+    command.add_argument("--camera", type=Path, help="camera YAML, instead of the drive's camera")
+    command.add_argument("--json", type=Path, help="write the figures to this file")
+    command.set_defaults(run=_replay)
+
+    command = commands.add_parser("play", help="publish a recorded drive as camera topics")
+    _add_drive(command)
+    command.add_argument("--rate", type=float, default=1.0, help="times real time (default 1)")
+    command.add_argument("--loop", action="store_true", help="start again at the end")
+    command.add_argument("--camera", type=Path, help="camera YAML, instead of the drive's camera")
+    command.add_argument(
+        "--wait", action="store_true", help="wait for a subscriber before the first frame"
+    )
+    command.set_defaults(run=_play)
+
+    command = commands.add_parser("demo", help="run node, player and recorder on a drive")
+    command.add_argument("drive", nargs="?", default="synthetic", metavar="DRIVE")
+    command.add_argument("--topic", default="", help="camera topic of a bag with several")
+    command.add_argument("-o", "--out", type=Path, default=Path("out"), help="output folder")
+    command.add_argument("--rate", type=float, default=1.0, help="times real time (default 1)")
+    command.add_argument("--model", default=DEFAULT, help="catalogue name or ONNX file")
+    command.add_argument("--camera", type=Path, help="camera YAML, instead of the drive's camera")
+    command.set_defaults(run=_demo)
+
+    command = commands.add_parser("models", help="list the models that come with the package")
+    command.set_defaults(run=_models)
+    return parser
+
+
+def _add_drive(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "drive",
+        metavar="DRIVE",
+        help="rosbag2 folder, video file, folder of images, or 'synthetic'",
+    )
+    command.add_argument("--topic", default="", help="camera topic of a bag with several")
+
+
+def _replay(options: argparse.Namespace) -> int:
+    drive = open_drive(options.drive, options.topic)
+    camera = load_camera(options.camera) if options.camera else None
+    folder = OutputFolder(options.out, options.replace)
+    pipeline = Pipeline(Segmenter.load(options.model, options.labels, options.runtime))
+    with tqdm(total=drive.frame_count, unit="frame", desc="replay") as bar:
+        figures = replay(
+            drive,
+            pipeline,
+            folder,
+            camera,
+            on_frame=bar.update,
+            on_bad_frame=lambda message: bar.write(f"seg_ros replay: {message}", sys.stderr),
+        )
+    values: dict[str, Any] = asdict(figures)
+    if options.json:
+        options.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    print(
+        text_table(
+            [
+                (k.replace("_", " "), f"{v:.2f}" if isinstance(v, float) else str(v))
+                for k, v in values.items()
+            ]
+        )
+    )
+    print(f"look at {options.out}/sheet.png and overlay.mp4; topics are in {options.out}/result")
+    return 0
+
+
+def _play(options: argparse.Namespace) -> int:
+    from seg_ros.ros.play import play
+
+    camera = load_camera(options.camera) if options.camera else None
+    drive = open_drive(options.drive, options.topic)
+    return play(drive, camera, options.rate, options.loop, options.wait)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from seg_ros.demo import demo
+
+    return demo(
+        options.drive, options.topic, options.out, options.rate, options.model, options.camera
+    )
+
+
+def _models(_: argparse.Namespace) -> int:
+    rows = [
+        (f"{entry.name}{' (default)' if entry.is_default else ''}", entry.summary)
+        for entry in catalogue()
+    ]
+    print(text_table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Camera messages to BGR images: raw encodings, JPEG and PNG, and JPEG back.
+
+Works on the fields of sensor_msgs/Image and CompressedImage, whichever library the message came
+from. Colours are converted by cv_bridge where ROS brought it and by rosbags-image where it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from seg_ros.errors import SegRosError
+
+# Bytes per pixel of each encoding (sensor_msgs/image_encodings.hpp); nv12 and nv21 are apart:
+# a plane of Y and one of half the height with U and V.
+_PIXEL_BYTES = {
+    "bgr8": 3, "rgb8": 3, "bgra8": 4, "rgba8": 4, "mono8": 1, "8UC1": 1, "8UC3": 3,
+    "bgr16": 6, "rgb16": 6, "bgra16": 8, "rgba16": 8, "mono16": 2,
+    "bayer_rggb8": 1, "bayer_bggr8": 1, "bayer_gbrg8": 1, "bayer_grbg8": 1,
+    "bayer_rggb16": 2, "bayer_bggr16": 2, "bayer_gbrg16": 2, "bayer_grbg16": 2,
+    "uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2,
+}  # fmt: skip
+_PLANAR = {"nv12": cv2.COLOR_YUV2BGR_NV12, "nv21": cv2.COLOR_YUV2BGR_NV21}
+_SAME_AS = {"8UC1": "mono8", "8UC3": "bgr8"}
+
+
+class ImageMessage(Protocol):
+    """The fields of sensor_msgs/Image."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: Any
+    step: int
+    data: Any
+
+
+class CompressedImageMessage(Protocol):
+    """The fields of sensor_msgs/CompressedImage."""
+
+    format: str
+    data: Any
+
+
+def decode_image(message: ImageMessage) -> NDArray[np.uint8]:
+    """Turn sensor_msgs/Image into (H, W, 3) uint8 BGR.
+
+    A bgr8 image is returned as a view of the message's data, any other is converted.
+
+    Raises:
+        SegRosError: zero size, unknown encoding, a step or data too short for the size.
+
+    """
+    height, width, encoding = message.height, message.width, message.encoding
+    if height < 1 or width < 1:
+        raise SegRosError(f"image is {width}x{height}: it has no pixels")
+    if encoding in _PLANAR:
+        rows, row_bytes = height * 3 // 2, width
+        if height % 2 or width % 2:
+            raise SegRosError(f"{encoding} image is {width}x{height}: both must be even")
+    elif encoding in _PIXEL_BYTES:
+        rows, row_bytes = height, width * _PIXEL_BYTES[encoding]
+    else:
+        known = ", ".join([*_PIXEL_BYTES, *_PLANAR])
+        raise SegRosError(f"image encoding {encoding!r} is not supported; use one of {known}")
+    if message.step < row_bytes:
+        raise SegRosError(
+            f"{encoding} image of width {width} has step {message.step}; a row needs {row_bytes}"
+        )
+    data = np.frombuffer(message.data, np.uint8)
+    # The last row need not be padded.
+    needed = message.step * (rows - 1) + row_bytes
+    if len(data) < needed:
+        raise SegRosError(
+            f"{encoding} image {width}x{height} with step {message.step} has {len(data)} bytes of "
+            f"data; it needs {needed}: it was cut off"
+        )
+    pixels = np.lib.stride_tricks.as_strided(
+        data, (rows, row_bytes), (message.step, 1), writeable=False
+    )
+    if encoding in _PLANAR:
+        return _bgr(cv2.cvtColor(np.ascontiguousarray(pixels), _PLANAR[encoding]))
+    return _convert(pixels, height, width, encoding, bool(message.is_bigendian))
+
+
+def _convert(
+    pixels: NDArray[np.uint8], height: int, width: int, encoding: str, big_endian: bool
+) -> NDArray[np.uint8]:
+    encoding = _SAME_AS.get(encoding, encoding)
+    if encoding == "bgr8":
+        return np.lib.stride_tricks.as_strided(
+            pixels, (height, width, 3), (pixels.strides[0], 3, 1), writeable=False
+        )
+    packed: NDArray[Any] = np.ascontiguousarray(pixels)
+    if encoding.endswith("16"):
+        packed = packed.view(">u2" if big_endian else "<u2").astype(np.uint16)
+    channels = packed.shape[1] // width
+    image = packed.reshape((height, width) if channels == 1 else (height, width, channels))
+    return _bgr(_color_converter()(image, encoding, "bgr8"))
+
+
+@lru_cache(maxsize=1)
+def _color_converter() -> Callable[[NDArray[Any], str, str], NDArray[Any]]:
+    try:
+        from cv_bridge.boost.cv_bridge_boost import cvtColor2
+    except ImportError:
+        from rosbags.image.image import convert_color
+
+        return convert_color
+    return cvtColor2  # type: ignore[no-any-return]
+
+
+def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
+    """Turn sensor_msgs/CompressedImage (JPEG or PNG, told by its bytes) into (H, W, 3) uint8 BGR.
+
+    Raises:
+        SegRosError: another format, or the data is cut off or damaged.
+
+    """
+    data = bytes(message.data)
+    if data[:2] == b"\xff\xd8":
+        try:
+            # strict: libjpeg otherwise fills what is missing with grey and calls it an image.
+            return _bgr(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True))
+        except ValueError as error:
+            raise SegRosError(f"JPEG image of {len(data)} bytes is damaged: {error}") from error
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        image = None
+        if b"IEND" in data[-16:]:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise SegRosError(f"PNG image of {len(data)} bytes is damaged or cut off")
+        return _bgr(image)
+    raise SegRosError(
+        f"compressed image of {len(data)} bytes with format {message.format!r} is neither JPEG nor "
+        "PNG; convert it, or use image_transport raw"
+    )
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode (H, W, 3) uint8 BGR as JPEG with 4:2:0 colour; ``quality`` is 1 to 100."""
+    encoded: bytes = simplejpeg.encode_jpeg(
+        image, quality=quality, colorspace="BGR", colorsubsampling="420", fastdct=True
+    )
+    return encoded
+
+
+def _bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(image, np.uint8)
