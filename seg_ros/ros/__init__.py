@@ -1,0 +1,1 @@
+"""The rooms that need ROS: the node, the player and the recorder."""

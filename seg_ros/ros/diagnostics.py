@@ -1,0 +1,127 @@
+"""What the node says about itself once a second: diagnostic_msgs/DiagnosticArray (REP 107)."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from seg_ros.ros.messages import message_class, ros_messages
+from seg_ros.segmenter import Segmenter
+from seg_ros.statistics import Snapshot, percentile
+
+_SILENT = 2.0
+"""Seconds without an image after which that is worth a warning."""
+
+
+class Diagnosis:
+    """Turns the node's statistics into a diagnostics message, with rates since the last one.
+
+    Args:
+        node_name: fully qualified, the beginning of the status' name.
+
+    """
+
+    def __init__(self, node_name: str) -> None:
+        self._name = f"{node_name.lstrip('/')}: segmentation"
+        self._hardware = node_name
+        self._last: dict[str, int] = {}
+        # Rates are per second of this clock; ROS time may stand still or jump.
+        self._last_time = -math.inf
+        self._last_arrival = -math.inf
+
+    def message(
+        self,
+        now_ns: int,
+        snapshot: Snapshot,
+        segmenter: Segmenter | None,
+        active: bool,
+        image_topic: str,
+        camera_problem: str,
+        refused: str,
+    ) -> Any:
+        """Return the DiagnosticArray for this moment.
+
+        Args:
+            now_ns: ROS time, nanoseconds.
+            snapshot: the counts so far.
+            segmenter: the network, when the node is configured.
+            active: whether the node is active.
+            image_topic: where it listens.
+            camera_problem: why there is no grid, or empty.
+            refused: parameters that keep it from being configured, or empty.
+
+        """
+        since = {name: n - self._last.get(name, 0) for name, n in snapshot.counts.items()}
+        now = time.monotonic()
+        seconds = max(now - self._last_time, 1e-9)
+        if since["received"] or not active:
+            self._last_arrival = now
+        silent = now - self._last_arrival
+        self._last_time, self._last = now, snapshot.counts
+        level, text = self._judge(
+            silent, since, snapshot, active, segmenter is not None, image_topic, camera_problem,
+            refused,
+        )  # fmt: skip
+        values = {
+            "rate": f"{since['published'] / seconds:.1f}",
+            **{name: str(n) for name, n in snapshot.counts.items()},
+            "latency p50 ms": f"{percentile(snapshot.latency_ms, 50):.2f}",
+            "latency p99 ms": f"{percentile(snapshot.latency_ms, 99):.2f}",
+            "engine p50 ms": f"{percentile(snapshot.engine_ms, 50):.2f}",
+            "engine p99 ms": f"{percentile(snapshot.engine_ms, 99):.2f}",
+            "age of last frame s": self._age(now_ns, snapshot),
+            "last error": snapshot.last_error,
+            "camera": camera_problem or "ok",
+        }
+        if segmenter is not None:
+            info = segmenter.engine_info
+            values["model"] = segmenter.model_name
+            values["engine"] = f"{info.runtime} {info.precision}"
+            values["device"] = info.device
+        status_class = message_class("diagnostic_msgs/msg/DiagnosticStatus")
+        pair = message_class("diagnostic_msgs/msg/KeyValue")
+        levels = (status_class.OK, status_class.WARN, status_class.ERROR)
+        status = status_class(
+            level=levels[level],
+            name=self._name,
+            message=text,
+            hardware_id=self._hardware,
+            values=[pair(key=key, value=value) for key, value in values.items()],
+        )
+        return message_class("diagnostic_msgs/msg/DiagnosticArray")(
+            header=ros_messages().header(now_ns, ""), status=[status]
+        )
+
+    def _judge(
+        self,
+        silent: float,
+        since: dict[str, int],
+        snapshot: Snapshot,
+        active: bool,
+        configured: bool,
+        image_topic: str,
+        camera_problem: str,
+        refused: str,
+    ) -> tuple[int, str]:
+        """Return (0 fine, 1 warning or 2 error, what to say)."""
+        if refused:
+            return 2, f"not configured: {refused}"
+        if since["rejected"] or since["failed"]:
+            return 2, snapshot.last_error
+        if not active:
+            return 1, "inactive" if configured else "not configured"
+        if silent >= _SILENT:
+            return 1, f"no image on {image_topic} for {silent:.0f} s"
+        if camera_problem:
+            return 1, camera_problem
+        behind = since["dropped"] + since["lost"]
+        if behind:
+            return 1, f"{behind} of the last second's frames came too fast and were dropped"
+        return 0, "running"
+
+    @staticmethod
+    def _age(now_ns: int, snapshot: Snapshot) -> str:
+        if snapshot.last_stamp_ns is None:
+            return "none yet"
+        return f"{(now_ns - snapshot.last_stamp_ns) / 1e9:.3f}"

@@ -1,0 +1,68 @@
+"""The message library of rclpy, and images published from memory that is used again."""
+
+from __future__ import annotations
+
+import array
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.labels import LabelSet
+from seg_ros.messages import MessageLibrary
+
+_TYPECODES = {"uint8": "B", "int8": "b", "float64": "d"}
+
+
+@lru_cache(maxsize=64)
+def message_class(name: str) -> Any:
+    """Class of a message name such as ``sensor_msgs/msg/Image``; ImportError where it is absent."""
+    package, _, message = name.split("/")
+    return getattr(import_module(f"{package}.msg"), message)
+
+
+def _sequence(values: NDArray[Any]) -> Any:
+    # An array.array is copied as a block; a list or ndarray would be copied number by number.
+    sequence = array.array(_TYPECODES[values.dtype.name])
+    sequence.frombytes(values.tobytes())
+    return sequence
+
+
+def ros_messages() -> MessageLibrary:
+    """Messages that rclpy publishes."""
+    return MessageLibrary(message_class, _sequence)
+
+
+class ReusedImage:
+    """One sensor_msgs/Image whose data is written in place, frame after frame.
+
+    Publishing serialises the message before it returns, so the memory is free again by then.
+    """
+
+    def __init__(self) -> None:
+        self.message: Any = None
+        self._pixels: NDArray[np.uint8] = np.empty((0, 0), np.uint8)
+
+    def pixels(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return the message's memory as an array: (H, W) for mono8, (H, W, 3) for bgr8."""
+        if self._pixels.shape != shape:
+            library = ros_messages()
+            header = library.header(0, "")
+            self.message = library.image(header, np.zeros(shape, np.uint8))
+            self._pixels = np.frombuffer(self.message.data, np.uint8).reshape(shape)
+        return self._pixels
+
+
+def label_info(header: Any, labels: LabelSet) -> Any:
+    """vision_msgs/LabelInfo of a label set; raises ImportError where vision_msgs is absent."""
+    entry = message_class("vision_msgs/msg/VisionClass")
+    return message_class("vision_msgs/msg/LabelInfo")(
+        header=header,
+        class_map=[
+            entry(class_id=index, class_name=label.name)
+            for index, label in enumerate(labels.classes)
+        ],
+        threshold=0.0,
+    )

@@ -1,0 +1,446 @@
+"""The lifecycle node: camera in; class mask, overlay, driveable grid and diagnostics out.
+
+Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, the parameters are in
+:mod:`seg_ros.ros.parameters`, the topics in :mod:`seg_ros.ros.topics`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from seg_ros.camera import CameraModel, load_camera
+from seg_ros.errors import SegRosError
+from seg_ros.grid import occupancy_values
+from seg_ros.images import decode_compressed, decode_image, encode_jpeg
+from seg_ros.messages import stamp_ns
+from seg_ros.pipeline import Output, Pipeline, Processed
+from seg_ros.ros import topics
+from seg_ros.ros.diagnostics import Diagnosis
+from seg_ros.ros.messages import ReusedImage, label_info, message_class, ros_messages
+from seg_ros.ros.parameters import (
+    BY_NAME,
+    MOUNTING_NAMES,
+    PARAMETERS,
+    ParameterSpec,
+    grid_spec,
+    mounting,
+    refusal,
+)
+from seg_ros.ros.topics import Topic
+from seg_ros.ros.worker import LatestWorker
+from seg_ros.segmenter import Segmenter
+from seg_ros.statistics import FrameStatistics
+
+_QUIET = 5.0
+"""Seconds in which the same message is logged once."""
+
+_Item = tuple[Any, int]
+"""An image message and when it was received, nanoseconds of the monotonic clock."""
+
+
+class SegmentationNode(LifecycleNode):
+    """See the README for its topics, parameters and states."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("segmentation_node", **options)
+        self.statistics = FrameStatistics()
+        self._refused: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+        self._declare_parameters()
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._pipeline: Pipeline | None = None
+        self._worker: LatestWorker[_Item] | None = None
+        self._frame_publishers: dict[Topic, Any] = {}
+        self._label_publisher: Any = None
+        self._frame_subscriptions: list[Any] = []
+        self._images = {topic: ReusedImage() for topic in topics.FRAME_OUTPUTS}
+        self._camera: CameraModel | None = None
+        self._camera_problem = ""
+        self._last_sequence = 0
+        # Diagnostics are wanted most when the node is not active, so they are not managed.
+        self._diagnostics = self.create_publisher(
+            message_class(topics.DIAGNOSTICS.message_type),
+            topics.DIAGNOSTICS.name,
+            topics.DIAGNOSTICS.qos_profile(),
+        )
+        self._diagnosis = Diagnosis(self.get_fully_qualified_name())
+        # By the steady clock: with use_sim_time a silent /clock is worth reporting, too.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+
+    # Parameters
+
+    def _declare_parameters(self) -> None:
+        for spec in PARAMETERS:
+            try:
+                value = self.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
+                problem = spec.check(value)
+            except ParameterException as error:
+                problem = " ".join(str(error).split())
+                value = self.declare_parameter(
+                    spec.name, spec.default, _descriptor(spec), ignore_override=True
+                ).value
+            if problem:
+                self._refused[spec.name] = problem
+                self.get_logger().error(f"{problem}; set parameter {spec.name}, then configure")
+            self._values[spec.name] = value
+
+    def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        changes = {p.name: p.value for p in parameters}
+        reason = refusal(self._values, changes, configured=self._pipeline is not None)
+        if reason:
+            return SetParametersResult(successful=False, reason=reason)
+        self._values = {**self._values, **{k: v for k, v in changes.items() if k in BY_NAME}}
+        for name in changes:
+            self._refused.pop(name, None)
+        if self._pipeline is not None:
+            self._apply(self._pipeline, self._values)
+        return SetParametersResult(successful=True)
+
+    def _apply(self, pipeline: Pipeline, values: Mapping[str, Any]) -> None:
+        """Hand the live parameters on; each is read once per frame, so a change is never torn."""
+        pipeline.overlay_opacity = values["overlay_opacity"]
+        pipeline.grid_spec = grid_spec(values)
+        if self._camera is not None and not values["camera_file"]:
+            self._camera = replace(self._camera, mounting=mounting(values))
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm the engine, make the publishers."""
+        try:
+            self._configure(self._values)
+        except SegRosError as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:  # rclpy would hide what it was
+            self.get_logger().error(f"cannot configure: {type(error).__name__}: {error}")
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self, values: Mapping[str, Any]) -> None:
+        if self._refused:
+            raise SegRosError("; ".join(self._refused.values()))
+        start = time.monotonic()
+        segmenter = Segmenter.load(
+            values["model"], values["labels"], values["runtime"], values["cpu_threads"]
+        )
+        pipeline = Pipeline(segmenter)
+        pipeline.warm_up()
+        self._camera = load_camera(values["camera_file"]) if values["camera_file"] else None
+        self._apply(pipeline, values)
+        for topic in topics.FRAME_OUTPUTS:
+            self._frame_publishers[topic] = self._publisher(topic)
+        try:
+            self._label_publisher = self._publisher(topics.LABEL_INFO)
+        except ImportError:
+            self.get_logger().info(
+                f"vision_msgs is not installed: no {topics.LABEL_INFO.name} (everything else works)"
+            )
+        self._pipeline = pipeline
+        info = segmenter.engine_info
+        self.get_logger().info(
+            f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
+            f"ready in {time.monotonic() - start:.1f} s"
+        )
+
+    def _publisher(self, topic: Topic) -> Any:
+        return self.create_lifecycle_publisher(
+            message_class(topic.message_type), topic.name, topic.qos_profile()
+        )
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start to work."""
+        result = super().on_activate(state)
+        assert self._pipeline is not None
+        if self._label_publisher is not None:
+            header = ros_messages().header(self.get_clock().now().nanoseconds, "")
+            self._label_publisher.publish(label_info(header, self._pipeline.segmenter.labels))
+        self._worker = LatestWorker(self._handle, lambda _: self.statistics.count("dropped"))
+        self._last_sequence = 0
+        self._subscribe(self._image_input(), self._on_image)
+        if not self._values["camera_file"]:
+            self._subscribe(topics.CAMERA_INFO, self._on_camera_info)
+        self.get_logger().info(f"active, listening on {self._image_topic()}")
+        return result
+
+    def _image_input(self) -> Topic:
+        compressed = self._values["image_transport"] == "compressed"
+        return topics.IMAGE_COMPRESSED if compressed else topics.IMAGE
+
+    def _image_topic(self) -> str:
+        return self._subscribed_name(self._image_input())
+
+    def _subscribe(self, topic: Topic, callback: Any) -> None:
+        self._frame_subscriptions.append(
+            self.create_subscription(
+                message_class(topic.message_type), topic.name, callback, topic.qos_profile()
+            )
+        )
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, finish the frame in hand."""
+        self._stop_work()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give engine and publishers back."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back."""
+        self._stop_work()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an unexpected error in a transition: back to unconfigured, ready to try again."""
+        self.get_logger().error("a transition failed; configure the node again")
+        self._stop_work()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _stop_work(self) -> None:
+        for subscription in self._frame_subscriptions:
+            self.destroy_subscription(subscription)
+        self._frame_subscriptions.clear()
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+            counts = self.statistics.snapshot().counts
+            summary = ", ".join(f"{name} {n}" for name, n in counts.items())
+            if self.context.ok():
+                self.get_logger().info(summary)
+            else:  # after a signal the log's own publisher is gone
+                print(f"{self.get_name()}: {summary}", file=sys.stderr)
+
+    def _release(self) -> None:
+        for publisher in self._frame_publishers.values():
+            self.destroy_publisher(publisher)
+        self._frame_publishers.clear()
+        if self._label_publisher is not None:
+            self.destroy_publisher(self._label_publisher)
+            self._label_publisher = None
+        self._pipeline = None
+        self._camera = None
+        self._camera_problem = ""
+
+    def close(self) -> None:
+        """Stop working before the process ends."""
+        self._stop_work()
+        self._release()
+
+    # Frames: received on the executor's thread, handled on the worker's
+
+    def _on_image(self, message: Any, info: Mapping[str, Any]) -> None:
+        received = time.monotonic_ns()
+        arrived = info.get("received_timestamp")
+        if arrived:  # count the time it lay in the middleware, too
+            received -= min(max(time.time_ns() - arrived, 0), 1_000_000_000)
+        self.statistics.count("received")
+        self._count_lost(info.get("publication_sequence_number"))
+        if self._worker is not None:
+            self._worker.submit((message, received))
+
+    def _count_lost(self, sequence: int | None) -> None:
+        """Count the publisher's messages that never came here (the numbers have gaps)."""
+        if sequence is None:
+            return
+        if self._last_sequence and sequence > self._last_sequence + 1:
+            self.statistics.count("lost", sequence - self._last_sequence - 1)
+        self._last_sequence = sequence
+
+    def _on_camera_info(self, message: Any) -> None:
+        try:
+            camera = CameraModel.from_intrinsics(
+                message.width,
+                message.height,
+                message.k,
+                message.distortion_model,
+                message.d,
+                mounting(self._values),
+            )
+        except SegRosError as error:
+            self._camera_problem = f"{self._subscribed_name(topics.CAMERA_INFO)}: {error}"
+            self.statistics.count("camera_info_rejected")
+            self.get_logger().error(self._camera_problem, throttle_duration_sec=_QUIET)
+            return
+        if self._camera is None and all(
+            self._values[name] == BY_NAME[name].default for name in MOUNTING_NAMES
+        ):
+            self.get_logger().warning(
+                f"camera mounting is assumed: {camera.mounting.z} m above ground, pitch "
+                f"{camera.mounting.pitch} rad; set camera_z, camera_pitch and the other camera_* "
+                "parameters before anything drives by the grid"
+            )
+        self._camera_problem = ""
+        self._camera = camera
+
+    def _subscribed_name(self, topic: Topic) -> str:
+        return str(self.resolve_topic_name(topic.name))
+
+    def _handle(self, item: _Item) -> None:
+        """Work on one frame. Whatever happens, the thread goes on with the next."""
+        message, received = item
+        pipeline = self._pipeline
+        if pipeline is None:
+            return
+        listening = self._listening()
+        if not listening:
+            self.statistics.count("unwanted")
+            return
+        try:
+            frame = (
+                decode_image(message) if hasattr(message, "step") else decode_compressed(message)
+            )
+        except SegRosError as error:
+            self._report("rejected", f"image {stamp_ns(message.header.stamp)}: {error}")
+            return
+        try:
+            wanted = Output.NONE
+            for topic in listening:
+                wanted |= topic.output
+            camera = self._fitted_camera(frame) if Output.GRID in wanted else None
+            done = pipeline.process(frame, wanted, camera, self._allocate)
+            self._publish(message.header, listening, done)
+        except SegRosError as error:
+            self._report("failed", f"image {stamp_ns(message.header.stamp)}: {error}")
+        except Exception as error:  # the node lives on
+            self._report("failed", f"unexpected {type(error).__name__}: {error}")
+        else:
+            self.statistics.published(
+                stamp_ns(message.header.stamp), time.monotonic_ns() - received, done.engine_ns
+            )
+
+    def _listening(self) -> list[Topic]:
+        return [
+            topic
+            for topic, publisher in self._frame_publishers.items()
+            if self._values[topic.switch] and publisher.get_subscription_count()
+        ]
+
+    def _fitted_camera(self, frame: NDArray[np.uint8]) -> CameraModel | None:
+        """Return the camera for this frame's size, or None with the reason in diagnostics."""
+        camera = self._camera
+        if camera is None:
+            if not self._camera_problem:
+                self._camera_problem = (
+                    f"no camera_info on {self._subscribed_name(topics.CAMERA_INFO)}: no grid; "
+                    "publish it or set camera_file"
+                )
+                self.get_logger().warning(self._camera_problem)
+            return None
+        try:
+            fitted = camera.fitted(frame.shape[1], frame.shape[0])
+        except SegRosError as error:
+            self._camera_problem = str(error)
+            self.get_logger().error(f"no grid: {error}", throttle_duration_sec=_QUIET)
+            return None
+        self._camera_problem = ""
+        return fitted
+
+    def _allocate(self, output: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Let the pipeline write straight into the messages that are published."""
+        for topic in topics.FRAME_OUTPUTS:
+            if topic.output is output:
+                return self._images[topic].pixels(shape)
+        raise AssertionError(output)
+
+    def _publish(self, header: Any, listening: Sequence[Topic], done: Processed) -> None:
+        for topic in listening:
+            message: Any
+            if topic is topics.GRID:
+                if done.cells is None or done.grid_spec is None:
+                    continue
+                library = ros_messages()
+                grid_header = library.header(stamp_ns(header.stamp), self._values["grid_frame"])
+                values = occupancy_values(done.cells, self._values["grid_profile"])
+                message = library.occupancy_grid(grid_header, done.grid_spec, values)
+            elif topic is topics.OVERLAY_COMPRESSED:
+                assert done.overlay is not None
+                jpeg = encode_jpeg(done.overlay, self._values["jpeg_quality"])
+                message = ros_messages().jpeg(header, jpeg)
+            else:
+                message = self._images[topic].message
+                message.header = header
+            self._frame_publishers[topic].publish(message)
+
+    def _report(self, outcome: str, message: str) -> None:
+        self.statistics.error(outcome, message)
+        self.get_logger().error(f"{outcome}: {message}", throttle_duration_sec=_QUIET)
+
+    # Diagnostics
+
+    def _publish_diagnostics(self) -> None:
+        info = self._pipeline.segmenter if self._pipeline else None
+        self._diagnostics.publish(
+            self._diagnosis.message(
+                now_ns=self.get_clock().now().nanoseconds,
+                snapshot=self.statistics.snapshot(),
+                segmenter=info,
+                active=self._worker is not None,
+                image_topic=self._image_topic(),
+                camera_problem=self._camera_problem,
+                refused="; ".join(self._refused.values()),
+            )
+        )
+
+
+def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=spec.description)
+    if spec.choices:
+        descriptor.additional_constraints = f"one of {spec.allowed}"
+    if spec.low is not None and spec.high is not None:
+        if isinstance(spec.default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high))
+            ]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(spec.low), to_value=int(spec.high), step=1)
+            ]
+    return descriptor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until it is told to stop."""
+    rclpy.init(args=list(arguments) if arguments is not None else None)
+    node = SegmentationNode()
+    try:
+        if node.get_parameter("autostart").value:
+            configured = node.trigger_configure()
+            if configured == TransitionCallbackReturn.SUCCESS:
+                node.trigger_activate()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

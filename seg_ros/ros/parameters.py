@@ -1,0 +1,156 @@
+"""Every parameter of the node once: name, default, range, description, and when it may change.
+
+Importing this needs no ROS; the README's table is generated from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seg_ros.camera import Mounting
+from seg_ros.engines import RUNTIMES
+from seg_ros.errors import SegRosError
+from seg_ros.grid import PROFILES, GridSpec
+from seg_ros.models.catalogue import DEFAULT
+
+TRANSPORTS = ("raw", "compressed")
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """A parameter; its type is that of its default."""
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+    """Whether a change takes effect at the next frame; otherwise when the node is configured."""
+
+    @property
+    def allowed(self) -> str:
+        """The values allowed, for people."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.low is not None:
+            return f"{self.low:g} to {self.high:g}"
+        return {bool: "true, false", str: "text"}.get(type(self.default), "number")
+
+    def check(self, value: Any) -> str:
+        """Say why a value is refused, or nothing. The middleware has checked its type."""
+        if self.choices and value not in self.choices:
+            return f"{self.name} is {value!r}; use one of {self.allowed}"
+        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+            return f"{self.name} is {value}; it must be {self.allowed}"
+        return ""
+
+
+_MOUNTING = Mounting()
+_GRID = GridSpec()
+
+
+def _metres(name: str, default: float, description: str) -> ParameterSpec:
+    return ParameterSpec(name, default, description, -1000.0, 1000.0, live=True)
+
+
+def _angle(name: str, default: float, description: str) -> ParameterSpec:
+    return ParameterSpec(name, default, description, -3.15, 3.15, live=True)
+
+
+def _switch(name: str, topic: str) -> ParameterSpec:
+    return ParameterSpec(name, True, f"publish `{topic}` when someone listens", live=True)
+
+
+PARAMETERS = (
+    ParameterSpec("autostart", True, "configure and activate on start"),
+    ParameterSpec("model", DEFAULT, "catalogue name (`seg_ros models`) or ONNX file"),
+    ParameterSpec("labels", "", "label set, bundled name or YAML file; empty: the model's own"),
+    ParameterSpec("runtime", "auto", "what runs the network", choices=RUNTIMES),
+    ParameterSpec("cpu_threads", 0, "CPU threads of the engine; 0 is all cores", 0, 256),
+    ParameterSpec("image_transport", "raw", "`image` or `image/compressed`", choices=TRANSPORTS),
+    _switch("publish_mask", "segmentation/mask"),
+    _switch("publish_confidence", "segmentation/confidence"),
+    _switch("publish_color", "segmentation/color"),
+    _switch("publish_overlay", "segmentation/overlay"),
+    _switch("publish_grid", "segmentation/driveable_grid"),
+    ParameterSpec("overlay_opacity", 0.5, "of the class colours", 0.0, 1.0, live=True),
+    ParameterSpec("jpeg_quality", 80, "of the compressed overlay", 1, 100, live=True),
+    ParameterSpec("grid_frame", "base_link", "frame id of the grid", live=True),
+    ParameterSpec(
+        "grid_profile",
+        "nav2",
+        "cell values, free / occupied / unknown: nav2 0 / 100 / -1, autoware 1 / 99 / 50",
+        choices=tuple(PROFILES),
+        live=True,
+    ),
+    ParameterSpec("grid_resolution", _GRID.resolution, "cell size, m", 0.01, 10.0, live=True),
+    _metres("grid_x_min", _GRID.x_min, "rear edge of the grid, m"),
+    _metres("grid_x_max", _GRID.x_max, "front edge of the grid, m"),
+    _metres("grid_y_min", _GRID.y_min, "right edge of the grid, m"),
+    _metres("grid_y_max", _GRID.y_max, "left edge of the grid, m"),
+    ParameterSpec("camera_file", "", "camera YAML used instead of `camera_info` and `camera_*`"),
+    _metres("camera_x", _MOUNTING.x, "camera ahead of base_link, m"),
+    _metres("camera_y", _MOUNTING.y, "camera left of base_link, m"),
+    ParameterSpec("camera_z", _MOUNTING.z, "camera above ground, m", 0.01, 1000.0, live=True),
+    _angle("camera_roll", _MOUNTING.roll, "camera roll, rad (REP 103)"),
+    _angle("camera_pitch", _MOUNTING.pitch, "camera pitch, rad; positive looks down"),
+    _angle("camera_yaw", _MOUNTING.yaw, "camera yaw, rad; positive looks left"),
+)
+
+BY_NAME = {spec.name: spec for spec in PARAMETERS}
+MOUNTING_NAMES = tuple(f"camera_{axis}" for axis in ("x", "y", "z", "roll", "pitch", "yaw"))
+
+
+def grid_spec(values: Mapping[str, Any]) -> GridSpec:
+    """Return the grid of a set of parameter values.
+
+    Raises:
+        SegRosError: the grid is empty or has too many cells.
+
+    """
+    return GridSpec(
+        values["grid_resolution"],
+        values["grid_x_min"],
+        values["grid_x_max"],
+        values["grid_y_min"],
+        values["grid_y_max"],
+    )
+
+
+def mounting(values: Mapping[str, Any]) -> Mounting:
+    """Return the camera mounting of a set of parameter values."""
+    return Mounting(*(values[name] for name in MOUNTING_NAMES))
+
+
+def refusal(current: Mapping[str, Any], changes: Mapping[str, Any], configured: bool) -> str:
+    """Say why a change of parameters is refused, or nothing when it is fine.
+
+    Args:
+        current: the values now.
+        changes: new values of some.
+        configured: whether the node is configured, so that only live parameters may change.
+
+    """
+    for name, value in changes.items():
+        spec = BY_NAME.get(name)
+        if spec is None:
+            continue  # not ours: use_sim_time and the like
+        reason = spec.check(value)
+        if reason:
+            return reason
+        if configured and not spec.live and value != current.get(name):
+            return (
+                f"{name} takes effect when the node is configured; "
+                "deactivate and clean it up, set it, then configure and activate it again"
+            )
+    try:
+        merged = {**current, **changes}
+        grid_spec(merged)
+        mounting(merged)
+    except SegRosError as error:
+        return str(error)
+    return ""
