@@ -1,0 +1,40 @@
+# Two commands are all the set-up: "make demo" and "make test". Each makes .venv and installs what it needs.
+#
+#   make demo                 run node, player and recorder on the synthetic drive; pictures in out/
+#   make demo DRIVE=path      the same on a rosbag2, a video or a folder of images
+#   make test                 lint, types and tests
+#   make readme               write the README's tables anew from the code
+
+DRIVE ?= synthetic
+OUT ?= out
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+# The wheels of ROS 2 set library paths once per process tree; another environment's must not leak in.
+RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH
+
+.PHONY: demo test readme clean
+
+demo: $(READY)
+	$(RUN) $(VENV)/bin/seg_ros demo $(DRIVE) --out $(OUT) $(DEMO_OPTIONS)
+
+test: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(RUN) $(VENV)/bin/mypy
+	$(RUN) $(VENV)/bin/pytest $(PYTEST_OPTIONS)
+
+readme: $(READY)
+	$(RUN) $(VENV)/bin/python -m seg_ros.ros.readme README.md
+
+$(READY): setup.py constraints.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "python3-venv is missing; installing it"; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy python3-venv; \
+	  else sudo apt-get update -q && sudo apt-get install -qy python3-venv; fi; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[ros,cpu,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out build install log
