@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,14 +28,11 @@ from seg_ros.outputs import (
     write_sheet,
     write_video,
 )
-from seg_ros.share import share_file
 from seg_ros.tables import text_table
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _LISTENING = "listening on"
-_SHARED_MEMORY = Path("/dev/shm")
-_SHARED_MEMORY_NEEDED = 256 * 2**20
 
 
 def demo(
@@ -120,15 +116,10 @@ def _run_live(
 
 
 def _environment() -> dict[str, str]:
-    """Keep the processes away from other robots, and pass images through shared memory."""
+    """Keep the processes away from other robots; each passes images through shared memory."""
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     environment.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    has_room = shutil.disk_usage(_SHARED_MEMORY).free >= _SHARED_MEMORY_NEEDED
-    if _SHARED_MEMORY.is_dir() and has_room:
-        profile = str(share_file("config/fastdds.xml"))
-        environment.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", profile)
-        environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", profile)
     return environment
 
 

@@ -25,6 +25,12 @@ class Snapshot:
     last_stamp_ns: int | None
     last_error: str
 
+    @property
+    def overhead_ms(self) -> list[float]:
+        """Latency without the engine's part, per frame."""
+        pairs = zip(self.latency_ms, self.engine_ms, strict=True)
+        return [latency - engine for latency, engine in pairs]
+
 
 class FrameStatistics:
     """What became of the frames. Thread-safe.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from seg_ros.ros.messages import message_class, ros_messages
@@ -37,6 +38,8 @@ class Diagnosis:
         segmenter: Segmenter | None,
         active: bool,
         image_topic: str,
+        image_publishers: int,
+        listened: Sequence[str],
         camera_problem: str,
         refused: str,
     ) -> Any:
@@ -48,6 +51,8 @@ class Diagnosis:
             segmenter: the network, when the node is configured.
             active: whether the node is active.
             image_topic: where it listens.
+            image_publishers: how many publish there.
+            listened: names of the outputs somebody subscribes to.
             camera_problem: why there is no grid, or empty.
             refused: parameters that keep it from being configured, or empty.
 
@@ -59,10 +64,11 @@ class Diagnosis:
             self._last_arrival = now
         silent = now - self._last_arrival
         self._last_time, self._last = now, snapshot.counts
-        level, text = self._judge(
-            silent, since, snapshot, active, segmenter is not None, image_topic, camera_problem,
-            refused,
-        )  # fmt: skip
+        level, text = self._judge(since, snapshot, active, segmenter is not None, refused)
+        if level == 0 and silent >= _SILENT:
+            level, text = 1, _silence(image_topic, silent, image_publishers)
+        elif level == 0 and camera_problem:
+            level, text = 1, camera_problem
         values = {
             "rate": f"{since['published'] / seconds:.1f}",
             **{name: str(n) for name, n in snapshot.counts.items()},
@@ -70,9 +76,12 @@ class Diagnosis:
             "latency p99 ms": f"{percentile(snapshot.latency_ms, 99):.2f}",
             "engine p50 ms": f"{percentile(snapshot.engine_ms, 50):.2f}",
             "engine p99 ms": f"{percentile(snapshot.engine_ms, 99):.2f}",
+            "overhead p50 ms": f"{percentile(snapshot.overhead_ms, 50):.2f}",
             "age of last frame s": self._age(now_ns, snapshot),
             "last error": snapshot.last_error,
             "camera": camera_problem or "ok",
+            "image publishers": str(image_publishers),
+            "listened to": " ".join(listened),
         }
         if segmenter is not None:
             info = segmenter.engine_info
@@ -93,28 +102,17 @@ class Diagnosis:
             header=ros_messages().header(now_ns, ""), status=[status]
         )
 
+    @staticmethod
     def _judge(
-        self,
-        silent: float,
-        since: dict[str, int],
-        snapshot: Snapshot,
-        active: bool,
-        configured: bool,
-        image_topic: str,
-        camera_problem: str,
-        refused: str,
+        since: dict[str, int], snapshot: Snapshot, active: bool, configured: bool, refused: str
     ) -> tuple[int, str]:
-        """Return (0 fine, 1 warning or 2 error, what to say)."""
+        """Return (0 fine, 1 warning or 2 error, what to say) about what became of the frames."""
         if refused:
             return 2, f"not configured: {refused}"
         if since["rejected"] or since["failed"]:
             return 2, snapshot.last_error
         if not active:
             return 1, "inactive" if configured else "not configured"
-        if silent >= _SILENT:
-            return 1, f"no image on {image_topic} for {silent:.0f} s"
-        if camera_problem:
-            return 1, camera_problem
         behind = since["dropped"] + since["lost"]
         if behind:
             return 1, f"{behind} of the last second's frames came too fast and were dropped"
@@ -125,3 +123,13 @@ class Diagnosis:
         if snapshot.last_stamp_ns is None:
             return "none yet"
         return f"{(now_ns - snapshot.last_stamp_ns) / 1e9:.3f}"
+
+
+def _silence(topic: str, seconds: float, publishers: int) -> str:
+    """Say why there may be no image."""
+    text = f"no image on {topic} for {seconds:.0f} s: "
+    if not publishers:
+        return text + "nobody publishes it; check the name and the remapping"
+    return text + (
+        f"{publishers} publish it but no frame arrives; see 'No image appears' in the README"
+    )

@@ -46,6 +46,7 @@ from seg_ros.ros.parameters import (
     refusal,
 )
 from seg_ros.ros.topics import Topic
+from seg_ros.ros.transport import use_shared_memory
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segmenter import Segmenter
 from seg_ros.statistics import FrameStatistics
@@ -178,9 +179,10 @@ class SegmentationNode(LifecycleNode):
             self._label_publisher.publish(label_info(header, self._pipeline.segmenter.labels))
         self._worker = LatestWorker(self._handle, lambda _: self.statistics.count("dropped"))
         self._last_sequence = 0
-        self._subscribe(self._image_input(), self._on_image)
+        # Before the image: of two messages that wait, the one subscribed to first is taken first.
         if not self._values["camera_file"]:
             self._subscribe(topics.CAMERA_INFO, self._on_camera_info)
+        self._subscribe(self._image_input(), self._on_image)
         self.get_logger().info(f"active, listening on {self._image_topic()}")
         return result
 
@@ -401,6 +403,8 @@ class SegmentationNode(LifecycleNode):
                 segmenter=info,
                 active=self._worker is not None,
                 image_topic=self._image_topic(),
+                image_publishers=self.count_publishers(self._image_input().name),
+                listened=[topic.name for topic in self._listening()],
                 camera_problem=self._camera_problem,
                 refused="; ".join(self._refused.values()),
             )
@@ -425,6 +429,7 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until it is told to stop."""
+    use_shared_memory()
     rclpy.init(args=list(arguments) if arguments is not None else None)
     node = SegmentationNode()
     try:

@@ -20,8 +20,11 @@ from seg_ros.drive import COMPRESSED_IMAGE, Drive, DriveFrame, read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.ros import topics
 from seg_ros.ros.messages import message_class, ros_messages
+from seg_ros.ros.transport import use_shared_memory
 
 _READ_AHEAD = 32
+_SEND_SECONDS = 0.5
+_MATCH_SECONDS = 1.0
 
 
 def play(drive: Drive, camera: CameraModel | None, rate: float, loop: bool, wait: bool) -> int:
@@ -43,6 +46,7 @@ def play(drive: Drive, camera: CameraModel | None, rate: float, loop: bool, wait
     """
     if not rate > 0:
         raise SegRosError(f"--rate {rate} must be positive")
+    use_shared_memory()
     rclpy.init()
     node = rclpy.create_node("seg_ros_player")
     try:
@@ -73,9 +77,13 @@ class _Player:
     def run(self, loop: bool, wait: bool) -> int:
         while wait and rclpy.ok() and not self._images.get_subscription_count():
             rclpy.spin_once(self._node, timeout_sec=0.1)
+        if wait:  # this side knows the subscriber before the subscriber knows this side
+            time.sleep(_MATCH_SECONDS)
         self._play_once()
         while loop and rclpy.ok():
             self._play_once()
+        # Sending is asynchronous, and to a best effort subscriber nothing confirms it.
+        time.sleep(_SEND_SECONDS)
         return 1 if self._unread else 0
 
     def _play_once(self) -> None:

@@ -20,6 +20,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from seg_ros.outputs import GRID_TOPIC, RESULT_TOPICS, ResultBag
 from seg_ros.ros import topics
 from seg_ros.ros.messages import message_class
+from seg_ros.ros.transport import use_shared_memory
 
 _DEPTH = 100
 
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Record the segmentation topics into a bag.")
     parser.add_argument("bag", type=Path, help="folder of the bag; must not exist")
     options = parser.parse_args(arguments)
+    use_shared_memory()
     rclpy.init(args=[])
     node = rclpy.create_node("seg_ros_recorder")
     with ResultBag(options.bag) as bag:

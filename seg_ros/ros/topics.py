@@ -68,7 +68,8 @@ CAMERA_INFO = Topic(
     "intrinsics for the grid, unless `camera_file` is set",
     reliable=False,
 )
-SUBSCRIBED = (IMAGE, IMAGE_COMPRESSED, CAMERA_INFO)
+IMAGES = (IMAGE, IMAGE_COMPRESSED)
+SUBSCRIBED = (*IMAGES, CAMERA_INFO)
 
 MASK = Topic(
     "segmentation/mask",

@@ -1,0 +1,53 @@
+"""Writes the README's tables from the code: python -m seg_ros.ros.readme README.md."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from seg_ros.ros.parameters import PARAMETERS
+from seg_ros.ros.topics import PUBLISHED, SUBSCRIBED, Topic
+from seg_ros.tables import markdown_table
+
+
+def topics_table() -> str:
+    """Markdown table of the node's topics."""
+
+    def row(topic: Topic, direction: str) -> list[str]:
+        return [f"`{topic.name}`", direction, topic.message_type, topic.qos_text, topic.content]
+
+    rows = [row(t, "in") for t in SUBSCRIBED] + [row(t, "out") for t in PUBLISHED]
+    return markdown_table(["topic", "", "type", "QoS", "content"], rows)
+
+
+def parameters_table() -> str:
+    """Markdown table of the node's parameters."""
+    rows = [
+        [
+            f"`{spec.name}`",
+            f"`{spec.default}`" if spec.default != "" else "empty",
+            spec.allowed,
+            "live" if spec.live else "configure",
+            spec.description,
+        ]
+        for spec in PARAMETERS
+    ]
+    return markdown_table(["parameter", "default", "allowed", "change", "meaning"], rows)
+
+
+def with_tables(readme: str) -> str:
+    """Return the text with what is between its table marks made anew."""
+    for name, table in (("topics", topics_table()), ("parameters", parameters_table())):
+        begin, end = f"<!-- {name}: made by `make readme` -->", f"<!-- end of {name} -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        parts = pattern.split(readme)
+        if len(parts) != 2:
+            raise ValueError(f"the README needs the marks {begin} and {end} exactly once")
+        readme = f"{parts[0]}{begin}\n\n{table}\n\n{end}{parts[1]}"
+    return readme
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")

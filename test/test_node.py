@@ -1,0 +1,369 @@
+"""The node in its own process, over real DDS."""
+
+import time
+
+import numpy as np
+import pytest
+from support import Client, NodeProcess, running_node, wait_until, write_bag
+
+from seg_ros.camera import CameraModel, Mounting
+from seg_ros.drive import open_drive
+from seg_ros.grid import FREE, OCCUPIED, PROFILES, UNKNOWN, DriveableGrid, GridSpec
+from seg_ros.images import decode_compressed, encode_jpeg
+from seg_ros.labels import load_label_set
+from seg_ros.messages import stamp_ns
+from seg_ros.paint import colorize, overlay
+from seg_ros.ros import topics
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+pytestmark = pytest.mark.usefixtures("client")
+
+LABELS = load_label_set("camvid")
+EVERY_IMAGE = (topics.MASK, topics.CONFIDENCE, topics.COLOR, topics.OVERLAY)
+
+
+def camera_of(scene):
+    c = scene.camera
+    mounting = Mounting(c.x, c.y, c.z, c.roll, c.pitch, c.yaw)
+    return CameraModel(c.width, c.height, c.fx, c.fy, c.cx, c.cy, mounting=mounting)
+
+
+def pixels(message):
+    channels = {"mono8": 1, "bgr8": 3}[message.encoding]
+    assert message.step == message.width * channels
+    assert len(message.data) == message.step * message.height
+    image = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, channels)
+    return image[:, :, 0] if channels == 1 else image
+
+
+def image_message(image, stamp=1_000_000_007, encoding="bgr8"):
+    from seg_ros.ros.messages import ros_messages
+
+    message = ros_messages().image(ros_messages().header(stamp, "front_optical"), image)
+    message.encoding = encoding
+    return message
+
+
+def publish(publisher, *messages, pause=0.0):
+    for message in messages:
+        publisher.publish(message)
+        time.sleep(pause)
+
+
+def test_a_recorded_bag_comes_out_as_masks_overlays_and_grids(tmp_path, client, segmenter, scene):
+    """A bag written here, played by `seg_ros play`, segmented by the node: all values checked."""
+    import subprocess
+    import sys
+
+    frames = [(1_700_000_000_000_000_123 + i * 400_000_001, scene[i * 30].image) for i in range(5)]
+    camera = camera_of(scene)
+    bag = write_bag(tmp_path / "bag", frames, camera=camera)
+    every = (*EVERY_IMAGE, topics.OVERLAY_COMPRESSED, topics.GRID)
+    with running_node(tmp_path / "node.log", camera_pitch=camera.mounting.pitch) as node:
+        client.listen(*every)
+        command = [sys.executable, "-m", "seg_ros.cli", "play", str(bag), "--wait", "--rate", "0.5"]
+        played = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert played.returncode == 0, played.stderr
+        got = {topic: client.wait_for(topic, len(frames)) for topic in every}
+        assert node.stop() == 0
+
+    truth = [scene[i * 30].class_mask for i in range(5)]
+    grid = DriveableGrid(GridSpec(), camera, LABELS)
+    for i, (stamp, image) in enumerate(frames):
+        segmentation = segmenter.segment(image)
+        mask = segmentation.class_mask()
+        for topic in every:
+            assert stamp_ns(got[topic][i].header.stamp) == stamp
+        for topic in (*EVERY_IMAGE, topics.OVERLAY_COMPRESSED):
+            assert got[topic][i].header.frame_id == "camera"
+        assert np.array_equal(pixels(got[topics.MASK][i]), mask)
+        assert np.array_equal(pixels(got[topics.CONFIDENCE][i]), segmentation.confidence())
+        assert np.array_equal(pixels(got[topics.COLOR][i]), colorize(mask, LABELS))
+        painted = overlay(image, mask, LABELS, 0.5)
+        assert np.array_equal(pixels(got[topics.OVERLAY][i]), painted)
+        jpeg = got[topics.OVERLAY_COMPRESSED][i]
+        assert jpeg.format == "bgr8; jpeg compressed bgr8"
+        assert np.array_equal(
+            decode_compressed(jpeg),
+            decode_compressed(type("J", (), {"format": "", "data": encode_jpeg(painted, 80)})),
+        )
+        message = got[topics.GRID][i]
+        assert message.header.frame_id == "base_link"
+        assert (message.info.width, message.info.height) == (300, 200)
+        assert message.info.resolution == pytest.approx(0.1)
+        origin = message.info.origin
+        assert (origin.position.x, origin.position.y, origin.position.z) == (0.0, -10.0, 0.0)
+        assert origin.orientation.w == 1.0
+        cells = np.array(message.data, np.int8).reshape(200, 300)
+        expected = grid.cells(mask)
+        for state in (FREE, OCCUPIED, UNKNOWN):
+            assert np.array_equal(cells == PROFILES["nav2"][state], expected == state)
+        road = truth[i] == 3
+        said = mask == 3
+        assert np.count_nonzero(road & said) / np.count_nonzero(road | said) > 0.7
+
+
+def test_topics_are_offered_with_the_declared_types_and_qos(tmp_path, client):
+    with running_node(tmp_path / "node.log"):
+        for topic in (*topics.FRAME_OUTPUTS, topics.DIAGNOSTICS):
+            name = topic.name if topic.name.startswith("/") else f"/{topic.name}"
+            (offer,) = wait_until(
+                lambda n=name: client.node.get_publishers_info_by_topic(n), f"a publisher of {name}"
+            )
+            wanted = topic.qos_profile()
+            assert offer.topic_type == topic.message_type
+            assert offer.qos_profile.reliability == wanted.reliability
+            assert offer.qos_profile.durability == wanted.durability
+        for topic in (topics.IMAGE, topics.CAMERA_INFO):
+            (wish,) = client.node.get_subscriptions_info_by_topic(f"/{topic.name}")
+            assert wish.qos_profile.reliability.name == "BEST_EFFORT"
+        assert topics.GRID.qos_profile().durability.name == "TRANSIENT_LOCAL"
+        assert all(t.qos_profile().depth == 1 for t in (*topics.PUBLISHED, *topics.SUBSCRIBED))
+
+
+def test_overload_drops_stale_frames_and_counts_every_one(tmp_path, client, scene):
+    image = scene[0].image
+    burst = 60
+    with running_node(tmp_path / "node.log", cpu_threads=1) as node:
+        client.listen(topics.MASK)
+        publisher = client.publisher(topics.IMAGE)
+        publish(publisher, *(image_message(image, 10**9 + i) for i in range(burst)), pause=0.01)
+        time.sleep(1.0)  # the frame after the burst has all the time it needs
+        last = 2 * 10**9
+        publisher.publish(image_message(image, last))
+        masks = client.messages[topics.MASK.name]
+        wait_until(lambda: masks and stamp_ns(masks[-1].header.stamp) == last, "the last mask")
+        stamps = [stamp_ns(m.header.stamp) for m in masks]
+        _, values = client.diagnosis(lambda v: int(v["published"]) == len(stamps))
+        assert stamps == sorted(set(stamps)), "a mask came twice or out of order"
+        assert int(values["received"]) + int(values["lost"]) == burst + 1
+        assert int(values["received"]) == int(values["published"]) + int(values["dropped"])
+        assert int(values["dropped"]) > 0, "it was not overloaded, so nothing was shown"
+        assert values["rejected"] == values["failed"] == values["unwanted"] == "0"
+        assert node.stop() == 0
+    assert f"dropped {values['dropped']}" in node.said()
+
+
+def bad(image, **changes):
+    message = image_message(image, 5)
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+def test_bad_images_are_reported_counted_and_survived(tmp_path, client, scene):
+    image = scene[0].image
+    short = bad(image)
+    short.data = short.data[:-1]
+    cases = [
+        (bad(image, height=0), "it has no pixels"),
+        (short, "it was cut off"),
+        (bad(image, encoding="32FC1"), "encoding '32FC1' is not supported"),
+        (bad(image, step=3), "a row needs"),
+    ]
+    with running_node(tmp_path / "node.log") as node:
+        client.listen(topics.MASK)
+        publisher = client.publisher(topics.IMAGE)
+        for number, (message, said) in enumerate(cases, 1):
+            publisher.publish(message)
+            status, values = client.diagnosis(
+                lambda v, n=number: int(v["rejected"]) == n  # one more each time
+            )
+            assert said in values["last error"]
+            assert status.level == b"\x02"
+            assert said in status.message
+        publisher.publish(image_message(image, 777))
+        (mask,) = client.wait_for(topics.MASK)
+        assert stamp_ns(mask.header.stamp) == 777
+        assert node.said().count("rejected: image") < len(cases), "the log is not throttled"
+        assert "rejected: image 5: image is 640x0" in node.said()
+
+
+def test_a_corrupt_jpeg_is_survived_and_compressed_input_works(tmp_path, client, scene, segmenter):
+    from seg_ros.ros.messages import ros_messages
+
+    library = ros_messages()
+    data = encode_jpeg(scene[0].image, 95)
+    good = library.jpeg(library.header(9, "c"), data)
+    cut = library.jpeg(library.header(8, "c"), data[: len(data) // 2])
+    with running_node(tmp_path / "node.log", image_transport="compressed") as node:
+        client.listen(topics.MASK)
+        publisher = client.publisher(topics.IMAGE_COMPRESSED)
+        publisher.publish(cut)
+        _, values = client.diagnosis(lambda v: v["rejected"] == "1")
+        assert "is damaged" in values["last error"]
+        publisher.publish(good)
+        (mask,) = client.wait_for(topics.MASK)
+        assert stamp_ns(mask.header.stamp) == 9
+        expected = segmenter.segment(decode_compressed(good)).class_mask()
+        assert np.array_equal(pixels(mask), expected)
+        assert node.process.poll() is None
+
+
+def test_an_uncalibrated_camera_gives_no_grid_but_masks(tmp_path, client, scene):
+    from seg_ros.ros.messages import ros_messages
+
+    library = ros_messages()
+    camera = camera_of(scene)
+    zero = library.camera_info(library.header(1, "c"), camera)
+    zero.k = np.zeros(9)
+    with running_node(tmp_path / "node.log"):
+        client.listen(topics.MASK, topics.GRID)
+        images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
+        infos.publish(zero)
+        status, values = client.diagnosis(lambda v: v["camera_info_rejected"] == "1")
+        assert "/camera_info: camera is not calibrated" in values["camera"]
+        assert status.level == b"\x01"
+        images.publish(image_message(scene[0].image, 1))
+        client.wait_for(topics.MASK, 1)
+        other = library.camera_info(library.header(1, "c"), CameraModel(300, 300, 9, 9, 1, 1))
+        infos.publish(other)
+        images.publish(image_message(scene[0].image, 2))
+        client.wait_for(topics.MASK, 2)
+        client.diagnosis(lambda v: "is for 300x300, the image is 640x360" in v["camera"])
+        assert not client.messages[topics.GRID.name]
+        infos.publish(library.camera_info(library.header(1, "c"), camera))
+        images.publish(image_message(scene[0].image, 3))
+        (grid,) = client.wait_for(topics.GRID)
+        assert stamp_ns(grid.header.stamp) == 3
+        client.diagnosis(lambda v: v["camera"] == "ok")
+
+
+def test_a_late_subscriber_gets_the_last_grid(tmp_path, client, scene):
+    from seg_ros.camera import save_camera
+
+    save_camera(camera_of(scene), tmp_path / "camera.yaml")
+    with running_node(tmp_path / "node.log", camera_file=tmp_path / "camera.yaml"):
+        client.listen(topics.GRID)
+        client.publisher(topics.IMAGE).publish(image_message(scene[0].image, 42))
+        client.wait_for(topics.GRID)
+        late = Client()
+        try:
+            late.listen(topics.GRID)
+            (grid,) = late.wait_for(topics.GRID)
+            assert stamp_ns(grid.header.stamp) == 42
+        finally:
+            late.close()
+
+
+def test_nothing_is_computed_when_nobody_listens(tmp_path, client, scene):
+    with running_node(tmp_path / "node.log"):
+        publisher = client.publisher(topics.IMAGE)
+        publish(publisher, image_message(scene[0].image))
+        _, values = client.diagnosis(lambda v: v["received"] == "1" and v["unwanted"] == "1")
+        assert values["published"] == "0"
+        assert values["engine p50 ms"] == "nan", "the engine ran for nobody"
+
+
+def test_parameters_change_at_run_time_or_are_refused_with_a_reason(tmp_path, client, scene):
+    image = scene[0].image
+    with running_node(tmp_path / "node.log"):
+        client.listen(topics.OVERLAY, topics.MASK, topics.GRID)
+        images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
+        from seg_ros.ros.messages import ros_messages
+
+        camera = camera_of(scene)
+        infos.publish(ros_messages().camera_info(ros_messages().header(1, "c"), camera))
+        assert client.set_parameter("overlay_opacity", 0.0).successful
+        assert client.set_parameter("grid_profile", "autoware").successful
+        assert client.set_parameter("grid_frame", "map").successful
+        images.publish(image_message(image, 1))
+        assert np.array_equal(pixels(client.wait_for(topics.OVERLAY)[0]), image)
+        (grid,) = client.wait_for(topics.GRID)
+        assert grid.header.frame_id == "map"
+        assert set(np.unique(np.array(grid.data))) == {1, 50, 99}
+        assert client.set_parameter("publish_overlay", False).successful
+        images.publish(image_message(image, 2))
+        client.wait_for(topics.MASK, 2)
+        client.wait_for(topics.GRID, 2)
+        assert len(client.messages[topics.OVERLAY.name]) == 1
+
+        for name, value, reason in [
+            ("overlay_opacity", 1.5, "overlay_opacity"),
+            ("grid_profile", "moveit", "use one of nav2, autoware"),
+            ("grid_x_max", -5.0, "is empty; the maxima must be larger"),
+            ("grid_resolution", 0.01, None),
+            ("model", "other.onnx", "model takes effect when the node is configured"),
+            ("camera_z", -1.0, "camera_z"),
+            ("camera_z", "high", "type"),
+        ]:
+            result = client.set_parameter(name, value)
+            if reason is None:
+                assert not result.successful or value == 0.01
+                continue
+            assert not result.successful, name
+            assert reason in result.reason
+
+
+def test_lifecycle(tmp_path, client, scene):
+    with running_node(tmp_path / "node.log", autostart=False) as node:
+        assert client.state() == "unconfigured"
+        assert client.transition("configure")
+        assert client.state() == "inactive"
+        assert not client.node.get_subscriptions_info_by_topic("/image")
+        for run in (1, 2):
+            assert client.transition("activate")
+            assert client.state() == "active"
+            client.listen(topics.MASK) if run == 1 else None
+            publisher = client.publisher(topics.IMAGE)
+            publisher.publish(image_message(scene[0].image, run))
+            masks = client.wait_for(topics.MASK, run)
+            assert stamp_ns(masks[-1].header.stamp) == run
+            assert client.transition("deactivate")
+            assert client.state() == "inactive"
+            client.node.destroy_publisher(publisher)
+        assert client.transition("cleanup")
+        assert client.state() == "unconfigured"
+        assert node.stop() == 0
+
+
+def test_a_bad_model_is_one_clear_line_and_can_be_put_right(tmp_path, client):
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"\x08\x07garbage")
+    log = tmp_path / "node.log"
+    node = NodeProcess(log, {"model": broken, "labels": "camvid"})
+    try:
+        node.wait_for("cannot configure")
+        line = next(line for line in node.said().splitlines() if "cannot configure" in line)
+        assert f"{broken}: OpenVINO cannot read this as an ONNX network" in line
+        assert client.state() == "unconfigured"
+        assert client.set_parameter("model", "default").successful
+        assert client.transition("configure")
+        assert client.state() == "inactive"
+    finally:
+        node.process.kill()
+        node.process.wait()
+
+
+def test_an_impossible_parameter_on_start_is_one_clear_line(tmp_path, client):
+    node = NodeProcess(tmp_path / "node.log", {"overlay_opacity": 7.5, "grid_profile": "moveit"})
+    try:
+        node.wait_for("cannot configure")
+        assert "grid_profile is 'moveit'; use one of nav2, autoware" in node.said()
+        assert "Traceback" not in node.said()
+        assert client.state() == "unconfigured"
+        assert client.set_parameter("grid_profile", "nav2").successful
+        assert client.set_parameter("overlay_opacity", 0.25).successful
+        assert client.transition("configure")
+    finally:
+        node.process.kill()
+        node.process.wait()
+
+
+def test_the_real_highway_live(tmp_path, client, real_drives, segmenter):
+    """The first frames of a real drive: byte for byte the masks of the same frames directly."""
+    drive = open_drive(str(real_drives / "highway"))
+    from seg_ros.ros.messages import ros_messages
+
+    library = ros_messages()
+    with running_node(tmp_path / "node.log"):
+        client.listen(topics.MASK)
+        publisher = client.publisher(topics.IMAGE)
+        for frame, _ in zip(drive.frames(), range(3), strict=False):
+            image = frame.decode()
+            header = library.header(frame.stamp_ns, frame.frame_id)
+            publisher.publish(library.image(header, image))
+            mask = client.wait_for(topics.MASK, frame.index + 1)[-1]
+            assert stamp_ns(mask.header.stamp) == frame.stamp_ns
+            assert mask.header.frame_id == "camera_optical_frame"
+            assert np.array_equal(pixels(mask), segmenter.segment(image).class_mask())

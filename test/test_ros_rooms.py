@@ -1,0 +1,130 @@
+"""What the ROS rooms are made of, tested without DDS."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from seg_ros.grid import GridSpec
+from seg_ros.pipeline import Output
+from seg_ros.ros import topics
+from seg_ros.ros.parameters import BY_NAME, PARAMETERS, grid_spec, mounting, refusal
+from seg_ros.ros.readme import parameters_table, topics_table, with_tables
+from seg_ros.ros.worker import LatestWorker
+from seg_ros.statistics import FrameStatistics, percentile
+
+README = Path(__file__).parents[1] / "README.md"
+DEFAULTS = {spec.name: spec.default for spec in PARAMETERS}
+
+
+def test_the_readmes_tables_are_those_of_the_code():
+    text = README.read_text(encoding="utf-8")
+    assert with_tables(text) == text, "run `make readme`"
+
+
+def test_the_tables_name_everything():
+    for spec in PARAMETERS:
+        assert f"| `{spec.name}` |" in parameters_table()
+    for topic in (*topics.PUBLISHED, *topics.SUBSCRIBED):
+        assert f"| `{topic.name}` |" in topics_table()
+
+
+def test_a_readme_without_marks_is_refused():
+    with pytest.raises(ValueError, match=r"needs the marks <!-- topics"):
+        with_tables("# seg_ros")
+
+
+def test_every_output_has_a_topic_and_every_switch_a_parameter():
+    made = Output.NONE
+    for topic in topics.FRAME_OUTPUTS:
+        assert BY_NAME[topic.switch].live
+        made |= topic.output
+    assert made == ~Output.NONE
+
+
+def test_defaults_are_allowed():
+    assert refusal(DEFAULTS, DEFAULTS, configured=False) == ""
+    assert grid_spec(DEFAULTS) == GridSpec()
+    assert mounting(DEFAULTS).z == 1.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "configured", "reason"),
+    [
+        ({"overlay_opacity": 0.2}, True, ""),
+        ({"overlay_opacity": 1.2}, False, "overlay_opacity is 1.2; it must be 0 to 1"),
+        ({"runtime": "tpu"}, False, "runtime is 'tpu'; use one of auto, openvino"),
+        ({"model": "x.onnx"}, False, ""),
+        ({"model": "x.onnx"}, True, "model takes effect when the node is configured"),
+        ({"model": "default"}, True, ""),
+        ({"grid_x_min": 40.0}, True, "is empty; the maxima must be larger"),
+        ({"grid_x_min": 40.0, "grid_x_max": 60.0}, True, ""),
+        ({"grid_resolution": 0.01, "grid_x_max": 900.0}, True, "1 to 4,000,000 are possible"),
+        ({"camera_z": float("nan")}, True, "camera_z is nan; it must be 0.01 to 1000"),
+        ({"use_sim_time": True}, True, ""),
+    ],
+)
+def test_changes_of_parameters(changes, configured, reason):
+    said = refusal(DEFAULTS, changes, configured)
+    assert said.startswith(reason) or reason in said
+    assert bool(said) == bool(reason)
+
+
+def test_the_worker_takes_the_latest_and_hands_back_the_rest():
+    busy, release = threading.Event(), threading.Event()
+    handled, dropped = [], []
+
+    def handle(item):
+        handled.append(item)
+        busy.set()
+        release.wait(10)
+
+    worker = LatestWorker(handle, dropped.append)
+    worker.submit(1)
+    assert busy.wait(10)
+    for item in (2, 3, 4):
+        worker.submit(item)
+    assert dropped == [2, 3]
+    release.set()
+    while len(handled) < 2:
+        pass
+    worker.stop()
+    assert handled == [1, 4]
+    assert dropped == [2, 3]
+
+
+def test_the_worker_drops_what_waits_when_it_stops():
+    busy, release = threading.Event(), threading.Event()
+    dropped = []
+
+    def handle(_):
+        busy.set()
+        release.wait(10)
+
+    worker = LatestWorker(handle, dropped.append)
+    worker.submit("in hand")
+    assert busy.wait(10)
+    worker.submit("waiting")
+    stopper = threading.Thread(target=worker.stop)
+    stopper.start()
+    while not dropped:
+        pass
+    release.set()
+    stopper.join(10)
+    assert dropped == ["waiting"]
+
+
+def test_statistics():
+    statistics = FrameStatistics(window=3)
+    for number in range(5):
+        statistics.count("received")
+        statistics.published(number, latency_ns=number * 1_000_000, engine_ns=500_000)
+    statistics.count("lost", 4)
+    statistics.error("rejected", "too short")
+    snapshot = statistics.snapshot()
+    assert snapshot.counts["received"] == snapshot.counts["published"] == 5
+    assert (snapshot.counts["lost"], snapshot.counts["rejected"]) == (4, 1)
+    assert snapshot.latency_ms == (2.0, 3.0, 4.0)
+    assert snapshot.last_stamp_ns == 4
+    assert snapshot.last_error == "too short"
+    assert percentile(snapshot.latency_ms, 50) == 3.0
