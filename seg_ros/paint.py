@@ -57,19 +57,44 @@ def overlay(
 
     """
     result = np.empty(frame.shape, np.uint8) if out is None else out
-    weight, tint = _tint(labels, round(opacity * 256))
-    run_in_bands(partial(_blend_rows, frame, class_mask, weight, tint, result), frame.shape[0])
+    height, width = class_mask.shape
+    weight, tint = _tint(labels, round(opacity * 256), width)
+    # Rows as bytes: colours then need no loop of their own and the blend is one the CPU vectorises.
+    rows, out_rows = frame.reshape(height, -1), result.reshape(height, -1)
+    run_in_bands(partial(_blend_rows, rows, class_mask, weight, tint, out_rows), height)
     return result
 
 
 @lru_cache(maxsize=8)
-def _tint(labels: LabelSet, opacity_256: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Per class id: weight of the frame (of 256), and the colour times its own weight."""
+def _tint(
+    labels: LabelSet, opacity_256: int, width: int
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Per class id: weight of the frame (of 256), and a row of its colour times its own weight."""
     weight = np.full(256, 256, np.uint16)
     weight[: len(labels)] = 256 - opacity_256
     # + 128 rounds to the nearest in the blend's division by 256.
     tint = labels.palette_bgr.astype(np.uint16) * (256 - weight)[:, None] + np.uint16(128)
-    return weight, tint.astype(np.uint16)
+    return weight, np.tile(tint.astype(np.uint16), width)
+
+
+@njit(nogil=True, cache=True)
+def _blend_rows(frame, mask, weight, tint, out, first, last):  # type: ignore[no-untyped-def]
+    """Blend row by row, a run of equal classes at a time."""
+    width = mask.shape[1]
+    for y in range(first, last):
+        begin = 0
+        while begin < width:
+            k = mask[y, begin]
+            end = begin + 1
+            while end < width and mask[y, end] == k:
+                end += 1
+            w = weight[k]
+            # Slices of their own: only then does the compiler vectorise the loop.
+            source, color = frame[y, 3 * begin : 3 * end], tint[k, 3 * begin : 3 * end]
+            target = out[y, 3 * begin : 3 * end]
+            for i in range(len(target)):
+                target[i] = np.uint8((np.uint16(source[i]) * w + color[i]) >> 8)
+            begin = end
 
 
 @njit(nogil=True, cache=True)
@@ -78,17 +103,6 @@ def _paint_rows(mask, palette, out, first, last):  # type: ignore[no-untyped-def
         for x in range(mask.shape[1]):
             for channel in range(3):
                 out[y, x, channel] = palette[mask[y, x], channel]
-
-
-@njit(nogil=True, cache=True)
-def _blend_rows(frame, mask, weight, tint, out, first, last):  # type: ignore[no-untyped-def]
-    for y in range(first, last):
-        for x in range(mask.shape[1]):
-            k = mask[y, x]
-            w = weight[k]
-            out[y, x, 0] = (frame[y, x, 0] * w + tint[k, 0]) >> 8
-            out[y, x, 1] = (frame[y, x, 1] * w + tint[k, 1]) >> 8
-            out[y, x, 2] = (frame[y, x, 2] * w + tint[k, 2]) >> 8
 
 
 def grid_picture(
