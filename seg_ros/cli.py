@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--wait", action="store_true", help="wait for a subscriber before the first frame"
     )
+    command.add_argument(
+        "--preload", action="store_true", help="read every frame into memory before the first"
+    )
     command.set_defaults(run=_play)
 
     command = commands.add_parser("demo", help="run node, player and recorder on a drive")
@@ -122,7 +125,7 @@ def _play(options: argparse.Namespace) -> int:
 
     camera = load_camera(options.camera) if options.camera else None
     drive = open_drive(options.drive, options.topic)
-    return play(drive, camera, options.rate, options.loop, options.wait)
+    return play(drive, camera, options.rate, options.loop, options.wait, options.preload)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from seg_ros.camera import load_camera
-from seg_ros.drive import COMPRESSED_IMAGE, Drive, open_drive
+from seg_ros.drive import COMPRESSED_IMAGE, SYNTHETIC, Drive, open_drive
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
 from seg_ros.outputs import (
@@ -66,6 +66,7 @@ def demo(
             f"camera_{f.name}:={getattr(mounting, f.name)}" for f in fields(mounting)
         ]
     player_arguments = [source, "--wait", f"--rate={rate}"]
+    player_arguments += ["--preload"] if source == SYNTHETIC else []  # it renders below real time
     player_arguments += [f"--topic={topic}"] if topic else []
     player_arguments += [f"--camera={camera_file}"] if camera_file else []
 

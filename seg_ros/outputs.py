@@ -245,7 +245,11 @@ def write_sheet(bag: Path, drive: Drive, labels: LabelSet, path: Path) -> None:
         row.setdefault("grid", grid_picture(None, GridSpec(), 300, "no camera: no grid"))
     sheet = contact_sheet(
         [
-            [(_caption(name, stamp), row[name]) for name in _CAPTIONS if name in row]
+            [
+                (_CAPTIONS[name].format((stamp - stamps[0]) / 1e9), row[name])
+                for name in _CAPTIONS
+                if name in row
+            ]
             for stamp, row in tiles.items()
         ]
     )
@@ -253,11 +257,7 @@ def write_sheet(bag: Path, drive: Drive, labels: LabelSet, path: Path) -> None:
         raise SegRosError(f"cannot write {path}")
 
 
-_CAPTIONS = {"frame": "frame {:.3f} s", "mask": "mask", "overlay": "overlay", "grid": "grid"}
-
-
-def _caption(name: str, stamp: int) -> str:
-    return _CAPTIONS[name].format(stamp / 1e9)
+_CAPTIONS = {"frame": "frame at {:.2f} s", "mask": "mask", "overlay": "overlay", "grid": "grid"}
 
 
 def _draw_grid(message: Any) -> NDArray[np.uint8]:

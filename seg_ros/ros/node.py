@@ -6,6 +6,7 @@ Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, the paramete
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,10 @@ from rcl_interfaces.msg import (
 )
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 
 from seg_ros.camera import CameraModel, load_camera
 from seg_ros.errors import SegRosError
@@ -53,6 +55,9 @@ from seg_ros.statistics import FrameStatistics
 
 _QUIET = 5.0
 """Seconds in which the same message is logged once."""
+
+_SIGNAL_SECONDS = 0.2
+"""How often Python gets to look for a signal."""
 
 _Item = tuple[Any, int]
 """An image message and when it was received, nanoseconds of the monotonic clock."""
@@ -232,10 +237,7 @@ class SegmentationNode(LifecycleNode):
             self._worker = None
             counts = self.statistics.snapshot().counts
             summary = ", ".join(f"{name} {n}" for name, n in counts.items())
-            if self.context.ok():
-                self.get_logger().info(summary)
-            else:  # after a signal the log's own publisher is gone
-                print(f"{self.get_name()}: {summary}", file=sys.stderr)
+            self.get_logger().info(summary)
 
     def _release(self) -> None:
         for publisher in self._frame_publishers.values():
@@ -427,18 +429,23 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     return descriptor
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
     use_shared_memory()
-    rclpy.init(args=list(arguments) if arguments is not None else None)
+    # rclpy's own handlers take the middleware away while the worker still publishes with it.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     node = SegmentationNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     try:
         if node.get_parameter("autostart").value:
             configured = node.trigger_configure()
             if configured == TransitionCallbackReturn.SUCCESS:
                 node.trigger_activate()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=_SIGNAL_SECONDS)
+    except KeyboardInterrupt:
         pass
     finally:
         node.close()

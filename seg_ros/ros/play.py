@@ -27,7 +27,14 @@ _SEND_SECONDS = 0.5
 _MATCH_SECONDS = 1.0
 
 
-def play(drive: Drive, camera: CameraModel | None, rate: float, loop: bool, wait: bool) -> int:
+def play(
+    drive: Drive,
+    camera: CameraModel | None,
+    rate: float,
+    loop: bool = False,
+    wait: bool = False,
+    preload: bool = False,
+) -> int:
     """Publish a drive on ``image`` or ``image/compressed``, and ``camera_info`` where it is known.
 
     Args:
@@ -36,6 +43,7 @@ def play(drive: Drive, camera: CameraModel | None, rate: float, loop: bool, wait
         rate: times real time.
         loop: start again at the end, stamps jumping back.
         wait: wait for a subscriber before the first frame.
+        preload: hold every frame in memory before the first, for drives slower than real time.
 
     Returns:
         Exit code: 0, or 1 when a frame could not be read.
@@ -50,7 +58,7 @@ def play(drive: Drive, camera: CameraModel | None, rate: float, loop: bool, wait
     rclpy.init()
     node = rclpy.create_node("seg_ros_player")
     try:
-        return _Player(node, drive, camera or drive.camera, rate).run(loop, wait)
+        return _Player(node, drive, camera or drive.camera, rate, preload).run(loop, wait)
     except ExternalShutdownException:
         return 0
     finally:
@@ -59,7 +67,9 @@ def play(drive: Drive, camera: CameraModel | None, rate: float, loop: bool, wait
 
 
 class _Player:
-    def __init__(self, node: Any, drive: Drive, camera: CameraModel | None, rate: float) -> None:
+    def __init__(
+        self, node: Any, drive: Drive, camera: CameraModel | None, rate: float, preload: bool
+    ) -> None:
         self._node, self._drive, self._camera, self._rate = node, drive, camera, rate
         compressed = drive.message_type == COMPRESSED_IMAGE
         topic = topics.IMAGE_COMPRESSED if compressed else topics.IMAGE
@@ -73,6 +83,10 @@ class _Player:
             QoSProfile(depth=10),
         )
         self._unread = 0
+        self._loaded: list[DriveFrame] | None = None
+        if preload:
+            frames = tqdm(drive.frames(), total=drive.frame_count, unit="frame", desc="load")
+            self._loaded = list(frames)
 
     def run(self, loop: bool, wait: bool) -> int:
         while wait and rclpy.ok() and not self._images.get_subscription_count():
@@ -87,7 +101,8 @@ class _Player:
         return 1 if self._unread else 0
 
     def _play_once(self) -> None:
-        frames = read_ahead(self._drive.frames(), _READ_AHEAD)
+        source = self._drive.frames() if self._loaded is None else iter(self._loaded)
+        frames = read_ahead(source, _READ_AHEAD)
         start: tuple[float, int] | None = None
         with tqdm(total=self._drive.frame_count, unit="frame", desc="play") as bar:
             for frame in frames:
