@@ -1,0 +1,45 @@
+"""A procedural road scene: camera frames with exact classes and exact ground truth.
+
+A street with two lanes, parking bays, kerbs, pavements, buildings, trees and traffic is laid out
+along a path of straights and curves. One analytic description of it gives the picture, the class of
+every pixel and the truth in the ground plane, so the three agree by construction:
+
+* solids are meshes of convex planar faces, drawn into one depth and face-id buffer that is sampled
+  at pixel centres;
+* the road surface is the plane z = 0, the pavement the plane z = `KERB_HEIGHT`; both are
+  intersected per pixel;
+* picture and class mask are read from the same buffers, and `ground_visible` tests the same
+  projected faces.
+
+Frames follow REP 103: base_link is x forward, y left, z up with its origin on the road surface; the
+camera's optical frame is z forward, x right, y down. The camera is a pinhole without distortion and
+pixel centres lie at integers. Class ids are those of the `camvid` label set.
+
+Where to look, each importing from those above it only:
+
+* `basics`: array types, class and material ids, compilation;
+* `street`: dimensions, the path, the ground's surface;
+* `camera`: the camera and its projection;
+* `meshes`: faces and what they are packed into;
+* `objects`: cars, people, trees, posts, houses as meshes;
+* `layout`: where all of them are;
+* `textures`, `light`, `materials`: how things look;
+* `raster`: which face is seen at a pixel, and where shadows fall;
+* `shading`: the pixel's colour and class;
+* `ground_truth`: class, height and visibility of points on the ground;
+* `scene`: the drive, which puts it together.
+"""
+
+from seg_ros.synthetic.camera import SyntheticCamera
+from seg_ros.synthetic.scene import SyntheticDrive, SyntheticFrame
+from seg_ros.synthetic.street import EGO_OFFSET, EGO_SPEED, KERB_HEIGHT, ROAD_HALF_WIDTH
+
+__all__ = [
+    "EGO_OFFSET",
+    "EGO_SPEED",
+    "KERB_HEIGHT",
+    "ROAD_HALF_WIDTH",
+    "SyntheticCamera",
+    "SyntheticDrive",
+    "SyntheticFrame",
+]
