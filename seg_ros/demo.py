@@ -137,8 +137,12 @@ def _process(
             yield process
         finally:
             if process.poll() is None:
+                process.terminate()  # killed outright it would leave its shared memory behind
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
                 process.kill()
-            process.wait()
+                process.wait()
 
 
 def _wait_for(text: str, process: subprocess.Popen[bytes], log: Path) -> None:

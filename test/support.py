@@ -97,6 +97,16 @@ class NodeProcess:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(TIMEOUT)
 
+    def end(self) -> None:
+        """Stop it whatever it does; killed outright, it would leave its shared memory behind."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
 
 @contextmanager
 def running_node(log: Path, **parameters: Any) -> Iterator[NodeProcess]:
@@ -107,9 +117,7 @@ def running_node(log: Path, **parameters: Any) -> Iterator[NodeProcess]:
             node.wait_for("listening on")
         yield node
     finally:
-        if node.process.poll() is None:
-            node.process.kill()
-        node.process.wait()
+        node.end()
 
 
 class Client:

@@ -331,8 +331,7 @@ def test_a_bad_model_is_one_clear_line_and_can_be_put_right(tmp_path, client):
         assert client.transition("configure")
         assert client.state() == "inactive"
     finally:
-        node.process.kill()
-        node.process.wait()
+        node.end()
 
 
 def test_an_impossible_parameter_on_start_is_one_clear_line(tmp_path, client):
@@ -346,8 +345,7 @@ def test_an_impossible_parameter_on_start_is_one_clear_line(tmp_path, client):
         assert client.set_parameter("overlay_opacity", 0.25).successful
         assert client.transition("configure")
     finally:
-        node.process.kill()
-        node.process.wait()
+        node.end()
 
 
 def test_the_real_highway_live(tmp_path, client, real_drives, segmenter):
