@@ -1,11 +1,14 @@
 """Every encoding of sensor_msgs/Image against the picture it was made from."""
 
+import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from seg_ros import images
 from seg_ros.errors import SegRosError
 from seg_ros.images import decode_compressed, decode_image, encode_jpeg
 
@@ -189,3 +192,24 @@ def test_other_formats_are_named():
         decode_compressed(Compressed("h264", b"\x00\x00\x00\x01rest"))
     with pytest.raises(SegRosError, match=r"of 0 bytes"):
         decode_compressed(Compressed("jpeg", b""))
+
+
+def test_cv_bridge_converts_where_it_is_installed(monkeypatch):
+    """cv_bridge has no wheel; a stand-in for its one function shows what it is asked."""
+    asked = []
+
+    def convert(image, source, target):
+        asked.append((image.shape, source, target))
+        return image[:, :, ::-1]
+
+    boost = SimpleNamespace(cvtColor2=convert)
+    monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "cv_bridge.boost", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "cv_bridge.boost.cv_bridge_boost", boost)
+    images._color_converter.cache_clear()
+    try:
+        decoded = decode_image(to_message("rgb8", BGR[:, :, ::-1]))
+    finally:
+        images._color_converter.cache_clear()
+    assert asked == [((48, 64, 3), "rgb8", "bgr8")]
+    assert np.array_equal(decoded, BGR)

@@ -1,7 +1,9 @@
 """What the ROS rooms are made of, tested without DDS."""
 
+import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,3 +130,34 @@ def test_statistics():
     assert snapshot.last_stamp_ns == 4
     assert snapshot.last_error == "too short"
     assert percentile(snapshot.latency_ms, 50) == 3.0
+
+
+def test_label_info_where_vision_msgs_is_installed(monkeypatch):
+    """vision_msgs has no wheel; stand-ins with its fields show what is filled in."""
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from seg_ros.labels import load_label_set
+    from seg_ros.ros import messages
+
+    stand_in = SimpleNamespace(VisionClass=SimpleNamespace, LabelInfo=SimpleNamespace)
+    monkeypatch.setitem(sys.modules, "vision_msgs", stand_in)
+    monkeypatch.setitem(sys.modules, "vision_msgs.msg", stand_in)
+    messages.message_class.cache_clear()
+    info = messages.label_info("header", load_label_set("bdd100k_drivable"))
+    messages.message_class.cache_clear()
+    assert info.header == "header"
+    assert [(c.class_id, c.class_name) for c in info.class_map] == [
+        (0, "current lane"),
+        (1, "alternative lane"),
+        (2, "background"),
+    ]
+
+
+def test_label_info_without_vision_msgs(monkeypatch):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from seg_ros.labels import load_label_set
+    from seg_ros.ros import messages
+
+    monkeypatch.setitem(sys.modules, "vision_msgs", None)
+    messages.message_class.cache_clear()
+    with pytest.raises(ImportError):
+        messages.label_info("header", load_label_set("camvid"))
