@@ -82,6 +82,7 @@ class SegmentationNode(LifecycleNode):
         self._camera: CameraModel | None = None
         self._camera_problem = ""
         self._last_sequence = 0
+        self._image_publishers = 0
         # Diagnostics are wanted most when the node is not active, so they are not managed.
         self._diagnostics = self.create_publisher(
             message_class(topics.DIAGNOSTICS.message_type),
@@ -268,10 +269,15 @@ class SegmentationNode(LifecycleNode):
             self._worker.submit((message, received))
 
     def _count_lost(self, sequence: int | None) -> None:
-        """Count the publisher's messages that never came here (the numbers have gaps)."""
-        if sequence is None:
+        """Count the publisher's messages that never came here: its numbers have gaps."""
+        if sequence is None:  # before Jazzy
             return
-        if self._last_sequence and sequence > self._last_sequence + 1:
+        # Two publishers count apart and a message does not say whose it is.
+        if (
+            self._image_publishers == 1
+            and self._last_sequence
+            and sequence > self._last_sequence + 1
+        ):
             self.statistics.count("lost", sequence - self._last_sequence - 1)
         self._last_sequence = sequence
 
@@ -398,6 +404,7 @@ class SegmentationNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         info = self._pipeline.segmenter if self._pipeline else None
+        self._image_publishers = self.count_publishers(self._image_input().name)
         self._diagnostics.publish(
             self._diagnosis.message(
                 now_ns=self.get_clock().now().nanoseconds,
@@ -405,7 +412,7 @@ class SegmentationNode(LifecycleNode):
                 segmenter=info,
                 active=self._worker is not None,
                 image_topic=self._image_topic(),
-                image_publishers=self.count_publishers(self._image_input().name),
+                image_publishers=self._image_publishers,
                 listened=[topic.name for topic in self._listening()],
                 camera_problem=self._camera_problem,
                 refused="; ".join(self._refused.values()),
