@@ -441,7 +441,9 @@ def main(arguments: list[str] | None = None) -> int:
     use_shared_memory()
     # rclpy's own handlers take the middleware away while the worker still publishes with it.
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: Python leaves it ignored in what a shell starts in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     node = SegmentationNode()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
