@@ -27,6 +27,47 @@ _COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equid
 # Body (x forward, y left, z up) from optical (x right, y down, z forward).
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
+_TABLE = 512
+"""Nodes of the radial distortion's table, from which its inverse is started."""
+
+_NEWTON_STEPS = 6
+_FAR = 1e6
+"""Distance from the axis, at depth 1, that no lens reaches."""
+
+_ROUND_TRIP = 1e-3
+"""Pixels by which an unprojected pixel may miss itself; more, and there is no such ray."""
+
+
+def _rotation(roll: float, pitch: float, yaw: float) -> NDArray[np.float64]:
+    """Rz(yaw) Ry(pitch) Rx(roll), (3, 3), of angles in radians (REP 103)."""
+    (sr, cr), (sp, cp), (sy, cy) = ((math.sin(a), math.cos(a)) for a in (roll, pitch, yaw))
+    rx = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    ry = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    rotation: NDArray[np.float64] = rz @ ry @ rx
+    return rotation
+
+
+def rotation_of_quaternion(quaternion: Sequence[float]) -> NDArray[np.float64]:
+    """Rotation (3, 3) of a quaternion x, y, z, w of any length but zero.
+
+    Raises:
+        SegRosError: its length is zero or not finite, as in a message nobody filled in.
+
+    """
+    q = np.asarray(quaternion, np.float64)
+    length = float(np.linalg.norm(q))
+    if not (math.isfinite(length) and length > 1e-6):
+        raise SegRosError(f"orientation {q.tolist()} is no rotation: a quaternion has length 1")
+    x, y, z, w = (q / length).tolist()
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
 
 @dataclass(frozen=True)
 class Mounting:
@@ -51,21 +92,64 @@ class Mounting:
             raise SegRosError(f"camera height z = {self.z} m: must be above the ground (z > 0)")
 
     @cached_property
+    def base_from_body(self) -> NDArray[np.float64]:
+        """Rotation that takes a direction in the camera's body frame to ``base_link``, (3, 3)."""
+        return _rotation(self.roll, self.pitch, self.yaw)
+
+    @cached_property
     def base_from_optical(self) -> NDArray[np.float64]:
         """Rotation that takes a direction in the optical frame to ``base_link``, (3, 3)."""
-        (sr, cr), (sp, cp), (sy, cy) = (
-            (math.sin(a), math.cos(a)) for a in (self.roll, self.pitch, self.yaw)
-        )
-        rx = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-        ry = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        rotation: NDArray[np.float64] = rz @ ry @ rx @ _BODY_FROM_OPTICAL
-        return rotation
+        return np.asarray(self.base_from_body @ _BODY_FROM_OPTICAL)
 
     @property
     def position(self) -> NDArray[np.float64]:
         """Camera centre in ``base_link``, (3,) metres."""
         return np.array([self.x, self.y, self.z])
+
+    @classmethod
+    def from_rotation(
+        cls, position: Sequence[float], base_from_body: NDArray[np.float64]
+    ) -> Mounting:
+        """Build from a position and a rotation (3, 3) of the camera's body frame (REP 103)."""
+        r = base_from_body
+        x, y, z = map(float, position)
+        return cls(
+            x,
+            y,
+            z,
+            roll=math.atan2(r[2, 1], r[2, 2]),
+            pitch=math.asin(min(max(-r[2, 0], -1.0), 1.0)),
+            yaw=math.atan2(r[1, 0], r[0, 0]),
+        )
+
+    @classmethod
+    def from_optical(cls, translation: Sequence[float], quaternion: Sequence[float]) -> Mounting:
+        """Build from the transform of an image's frame, which is an optical frame (REP 103).
+
+        Args:
+            translation: x, y, z in metres.
+            quaternion: x, y, z, w; takes directions of the optical frame to ``base_link``.
+
+        Raises:
+            SegRosError: the quaternion has no length, or the camera is not above the ground.
+
+        """
+        return cls.from_rotation(
+            translation, rotation_of_quaternion(quaternion) @ _BODY_FROM_OPTICAL.T
+        )
+
+    def tilted(self, roll: float, pitch: float) -> Mounting:
+        """Return the mounting over level ground of a vehicle that is tilted.
+
+        The vehicle turns about the origin of ``base_link``; x stays the direction it heads in.
+
+        Args:
+            roll: of the vehicle in radians, positive leans to the right.
+            pitch: of the vehicle in radians, positive is nose down.
+
+        """
+        tilt = _rotation(roll, pitch, 0.0)
+        return Mounting.from_rotation((tilt @ self.position).tolist(), tilt @ self.base_from_body)
 
 
 @dataclass(frozen=True)
@@ -188,24 +272,11 @@ class CameraModel:
             points: (N, 3) metres.
 
         Returns:
-            (N, 2) pixel coordinates (u, v); NaN for points that are not in front of the camera.
+            (N, 2) pixel coordinates (u, v), also outside the image; NaN for points that are not in
+            front of the camera or beyond the :attr:`valid_radius`.
 
         """
-        rays = (points - self.mounting.position) @ self.mounting.base_from_optical
-        pixels = np.full((len(rays), 2), np.nan)
-        ahead = rays[:, 2] > 1e-6
-        if not ahead.any():
-            return pixels
-        flat = rays[ahead][:, None, :]
-        zero = np.zeros(3)
-        if self.distortion_model == "equidistant" and self.distortion:
-            image, _ = cv2.fisheye.projectPoints(
-                flat, zero, zero, self.k, np.array(self.distortion)
-            )
-        else:
-            image, _ = cv2.projectPoints(flat, zero, zero, self.k, np.array(self.distortion))
-        pixels[ahead] = image.reshape(-1, 2)
-        return pixels
+        return self.pixels((points - self.mounting.position) @ self.mounting.base_from_optical)
 
     def unproject(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Directions in ``base_link`` in which pixels look.
@@ -214,29 +285,115 @@ class CameraModel:
             pixels: (N, 2) pixel coordinates (u, v).
 
         Returns:
-            (N, 3) unit vectors.
+            (N, 3) unit vectors; NaN for pixels beyond the :attr:`valid_radius`.
 
         """
-        points = np.ascontiguousarray(pixels, np.float64)[:, None, :]
-        if not self.distortion:
-            flat = (points - [self.cx, self.cy]) / [self.fx, self.fy]
-        else:
-            flat = self._undistort(points)
-        rays = np.concatenate([flat.reshape(-1, 2), np.ones((len(pixels), 1))], axis=1)
+        flat = self._undistort(np.asarray(pixels, np.float64))
+        rays = np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         return np.asarray(rays @ self.mounting.base_from_optical.T)
 
-    def _undistort(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Normalised coordinates of distorted pixels, (N, 1, 2) both."""
-        distortion = np.array(self.distortion)
+    def pixels(self, rays: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels of directions of any length in the optical frame, (N, 3) to (N, 2).
+
+        What :meth:`project` says of NaN holds here, too.
+        """
+        pixels = np.full((len(rays), 2), np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            flat = rays[:, :2] / rays[:, 2:]
+            seen = (rays[:, 2] > 0) & (np.hypot(flat[:, 0], flat[:, 1]) <= self.valid_radius)
+        if seen.any():
+            pixels[seen] = self._distort(flat[seen])
+        return pixels
+
+    @cached_property
+    def valid_radius(self) -> float:
+        """Distance from the axis, at depth 1, up to which the distortion is a distortion.
+
+        A radial polynomial fits the lens inside the image and turns back somewhere outside it.
+        From there on two directions fall on one pixel, and a point far off the axis would come out
+        in the middle of the picture. So a direction is a pixel only as far as the distorted radius
+        grows. Equidistant: also nearer than 90 degrees to the axis, as OpenCV's model demands.
+        """
+        d = [*self.distortion, *[0.0] * 8][:8]
+        if not self.distortion:
+            return _FAR
         if self.distortion_model == "equidistant":
-            return np.asarray(cv2.fisheye.undistortPoints(points, self.k, distortion))
-        # OpenCV's default of 5 fixed-point steps is off by whole pixels at wide angles.
-        stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-9)
-        steps: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)  # 4.x, 5.x
-        if steps is cv2.undistortPoints:
-            return np.asarray(steps(points, self.k, distortion, criteria=stop))
-        return np.asarray(steps(points, self.k, distortion, None, None, stop))
+            # theta_d = theta (1 + k1 theta^2 + ... + k4 theta^8); grows while its derivative does.
+            turn = _first_root(
+                np.polynomial.Polynomial([1, 3 * d[0], 5 * d[1], 7 * d[2], 9 * d[3]])
+            )
+            return math.tan(min(math.sqrt(turn), math.radians(89.0)))
+        # r_d = r N(r^2) / D(r^2), D = 1 for plumb_bob.
+        top = np.polynomial.Polynomial([1, d[0], d[1], d[4]])
+        bottom = np.polynomial.Polynomial([1, *(d[5:8] if len(self.distortion) >= 8 else ())])
+        square = np.polynomial.Polynomial([0, 1])
+        slope = (top + 2 * square * top.deriv()) * bottom - 2 * square * top * bottom.deriv()
+        return math.sqrt(min(_first_root(slope), _first_root(bottom)))
+
+    def _distort(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels of points at depth 1, (N, 2) both."""
+        if not self.distortion:
+            return np.asarray(flat * [self.fx, self.fy] + [self.cx, self.cy])
+        zero, distortion = np.zeros(3), np.array(self.distortion)
+        if self.distortion_model == "equidistant":
+            image = cv2.fisheye.distortPoints(flat[:, None, :], self.k, distortion)
+        else:
+            points = np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
+            image, _ = cv2.projectPoints(points[:, None, :], zero, zero, self.k, distortion)
+        return np.asarray(image, np.float64).reshape(-1, 2)
+
+    @cached_property
+    def _radial_table(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rising distorted radii, and the radii they come from, both at depth 1, (_TABLE,)."""
+        # Even steps of the angle, so that wide angles do not get all the nodes.
+        radius = np.tan(np.linspace(0, math.atan(self.valid_radius), _TABLE))
+        if self.distortion_model == "equidistant":
+            k = np.array([1.0, *self.distortion])
+            angle = np.arctan(radius)
+            return angle * np.polynomial.polynomial.polyval(angle**2, k), radius
+        d = [*self.distortion, *[0.0] * 8][:8]
+        rational = d[5:8] if len(self.distortion) >= 8 else []
+        square = radius**2
+        top = np.polynomial.polynomial.polyval(square, [1, d[0], d[1], d[4]])
+        return radius * top / np.polynomial.polynomial.polyval(square, [1, *rational]), radius
+
+    def _undistort(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points at depth 1 of pixels, (N, 2) both; NaN where there is no such ray.
+
+        OpenCV's own inverses stop short or run off at wide angles, so this starts from the inverse
+        of the radial part and takes Newton steps on OpenCV's forward model.
+        """
+        flat: NDArray[np.float64] = (pixels - [self.cx, self.cy]) / [self.fx, self.fy]
+        if not self.distortion or not len(flat):
+            return flat
+        distorted, radius = self._radial_table
+        length = np.hypot(flat[:, 0], flat[:, 1])
+        flat *= (np.interp(length, distorted, radius) / np.maximum(length, 1e-12))[:, None]
+        aside, below = np.array([1e-6, 0.0]), np.array([0.0, 1e-6])
+        for _ in range(_NEWTON_STEPS):
+            miss = self._distort(flat) - pixels
+            if np.abs(miss).max() < _ROUND_TRIP / 100:
+                break
+            along_x = (self._distort(flat + aside) - pixels - miss) / 1e-6
+            along_y = (self._distort(flat + below) - pixels - miss) / 1e-6
+            det = along_x[:, 0] * along_y[:, 1] - along_x[:, 1] * along_y[:, 0]
+            det[det == 0] = np.nan
+            flat[:, 0] -= (miss[:, 0] * along_y[:, 1] - miss[:, 1] * along_y[:, 0]) / det
+            flat[:, 1] -= (miss[:, 1] * along_x[:, 0] - miss[:, 0] * along_x[:, 1]) / det
+            # No further than the model holds, or a step in its flat end runs off.
+            length = np.hypot(flat[:, 0], flat[:, 1])
+            flat *= np.minimum(1.0, self.valid_radius / np.maximum(length, 1e-12))[:, None]
+        miss = np.abs(self._distort(flat) - pixels).max(axis=1)
+        flat[~(miss < _ROUND_TRIP)] = np.nan
+        return flat
+
+
+def _first_root(polynomial: np.polynomial.Polynomial) -> float:
+    """Smallest positive real root, or one so large that it does not matter."""
+    roots = polynomial.trim(1e-15).roots()
+    real = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)]
+    return float(real.min(initial=_FAR**2))
 
 
 def load_camera(path: str | Path) -> CameraModel:
