@@ -38,6 +38,11 @@ class ClassLabel:
     color: tuple[int, int, int]
     kind: Kind
     driveable: bool = False
+    underside: float = 0.0
+    """Metres between the ground and the lowest edge of such a thing: a car's bumper, not its wheel.
+
+    One sees the ground beneath it, so it is nearer than the ground it is seen against.
+    """
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def _parse_class(entry: Any, index: int, where: str) -> ClassLabel:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise SegRosError(f"{place} needs a 'name'")
     place = f"{place} ({entry['name']})"
-    unknown = set(entry) - {"name", "color", "kind", "driveable"}
+    unknown = set(entry) - {"name", "color", "kind", "driveable", "underside"}
     if unknown:
         raise SegRosError(f"{place} has unknown keys {sorted(map(str, unknown))}")
     color = entry.get("color")
@@ -141,4 +146,11 @@ def _parse_class(entry: Any, index: int, where: str) -> ClassLabel:
         raise SegRosError(f"{place}: 'driveable' must be true or false")
     if driveable and kind is not Kind.GROUND:
         raise SegRosError(f"{place} is driveable, so its kind must be ground, not {kind.value}")
-    return ClassLabel(entry["name"], (color[0], color[1], color[2]), kind, driveable)
+    underside = entry.get("underside", 0.0)
+    if type(underside) not in (int, float) or not 0 <= underside < 10:
+        raise SegRosError(f"{place}: 'underside' must be a height in metres, 0 or more")
+    if underside and kind is not Kind.OBSTACLE:
+        raise SegRosError(f"{place} has an underside, so its kind must be obstacle")
+    return ClassLabel(
+        entry["name"], (color[0], color[1], color[2]), kind, driveable, float(underside)
+    )
