@@ -17,7 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from seg_ros.camera import CameraModel
-from seg_ros.grid import GridSpec
+from seg_ros.grid import FirstContacts, GridSpec
 
 NANOSECONDS = 1_000_000_000
 
@@ -105,6 +105,22 @@ class MessageLibrary:
                 ),
             ),
             data=self.sequence(np.ascontiguousarray(values).ravel()),
+        )
+
+    def laser_scan(self, header: Any, contacts: FirstContacts) -> Any:
+        """sensor_msgs/LaserScan of what is met first; all of it is of one instant."""
+        count = len(contacts.ranges)
+        return self.message_type("sensor_msgs/msg/LaserScan")(
+            header=header,
+            angle_min=contacts.angle_min,
+            angle_max=contacts.angle_min + (count - 1) * contacts.angle_increment,
+            angle_increment=contacts.angle_increment,
+            time_increment=0.0,
+            scan_time=0.0,
+            range_min=0.0,
+            range_max=contacts.range_max,
+            ranges=self.sequence(contacts.ranges),
+            intensities=self.sequence(np.empty(0, np.float32)),
         )
 
 

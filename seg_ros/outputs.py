@@ -41,11 +41,13 @@ from seg_ros.paint import colorize, contact_sheet, grid_picture
 MASK_TOPIC = "/segmentation/mask"
 OVERLAY_TOPIC = "/segmentation/overlay/compressed"
 GRID_TOPIC = "/segmentation/driveable_grid"
+CONTACT_TOPIC = "/segmentation/first_contact"
 
 RESULT_TOPICS = {
     MASK_TOPIC: "sensor_msgs/msg/Image",
     OVERLAY_TOPIC: "sensor_msgs/msg/CompressedImage",
     GRID_TOPIC: "nav_msgs/msg/OccupancyGrid",
+    CONTACT_TOPIC: "sensor_msgs/msg/LaserScan",
 }
 """Topics of the result bag and their types."""
 
@@ -138,7 +140,7 @@ def _qos(topic: str) -> Qos:
     return Qos(
         QosHistory.KEEP_LAST,
         1,
-        QosReliability.RELIABLE,
+        QosReliability.BEST_EFFORT if topic == CONTACT_TOPIC else QosReliability.RELIABLE,
         QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
         forever,
         forever,

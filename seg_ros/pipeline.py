@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.camera import CameraModel
-from seg_ros.grid import DriveableGrid, GridSpec
+from seg_ros.grid import DriveableGrid, FirstContacts, GridRules, GridSpec
 from seg_ros.paint import colorize, overlay
 from seg_ros.segmenter import Segmenter
+from seg_ros.world_grid import FusedGrid, Pose, place
 
 
 class Output(Flag):
@@ -24,6 +25,7 @@ class Output(Flag):
     COLOR = auto()
     OVERLAY = auto()
     GRID = auto()
+    CONTACTS = auto()
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Processed:
     """(rows, columns) int8 states of :mod:`seg_ros.grid`; None too while there is no camera."""
     grid_spec: GridSpec | None = None
     """Where the cells are."""
+    contacts: FirstContacts | None = None
+    """What is met first, by azimuth; None too while there is no camera."""
 
 
 Allocate = Callable[[Output, tuple[int, ...]], NDArray[np.uint8]]
@@ -61,14 +65,22 @@ class Pipeline:
         segmenter: the network.
         grid: the part of the ground the grid covers.
         overlay_opacity: of the class colours, 0 to 1.
+        grid_rules: what counts as what in the grid.
 
     """
 
     def __init__(
-        self, segmenter: Segmenter, grid: GridSpec | None = None, overlay_opacity: float = 0.5
+        self,
+        segmenter: Segmenter,
+        grid: GridSpec | None = None,
+        overlay_opacity: float = 0.5,
+        grid_rules: GridRules | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.grid_spec = grid or GridSpec()
+        self.grid_rules = grid_rules or GridRules()
+        self.fusion: FusedGrid | None = None
+        """Remembers grids over time when set; only placed grids are fused."""
         self.overlay_opacity = overlay_opacity
         self._grid: DriveableGrid | None = None
 
@@ -76,7 +88,7 @@ class Pipeline:
         """Compile and touch everything once, so that the first frame is as fast as the others."""
         frame = np.zeros((*self.segmenter.input_size, 3), np.uint8)
         camera = CameraModel(frame.shape[1], frame.shape[0], 100, 100, 50, 50)
-        every = Output.MASK | Output.CONFIDENCE | Output.COLOR | Output.OVERLAY | Output.GRID
+        every = ~Output.NONE
         for writeable in (True, False):  # numba compiles for each
             frame.flags.writeable = writeable
             self.process(frame, every, camera)
@@ -87,14 +99,19 @@ class Pipeline:
         wanted: Output,
         camera: CameraModel | None = None,
         allocate: Allocate = _allocate,
+        pose: Pose | None = None,
+        stamp_ns: int = 0,
     ) -> Processed:
         """Segment one frame and make what is wanted of it, nothing else.
 
         Args:
             frame: (H, W, 3) uint8 BGR.
             wanted: which outputs to make.
-            camera: the frame's camera, for the frame's size; without it there is no grid.
+            camera: the frame's camera, for the frame's size and mounted as at the frame's stamp;
+                without it there is no grid.
             allocate: gives the memory for each image.
+            pose: of the vehicle in the grid's frame; None where that is the vehicle's own.
+            stamp_ns: of the frame, for the fusion.
 
         Raises:
             SegRosError: the engine's answer is not usable.
@@ -103,23 +120,31 @@ class Pipeline:
         size = frame.shape[:2]
         segmentation = self.segmenter.segment(frame)
         labels = self.segmenter.labels
-        confidence = color = painted = cells = spec = None
+        confidence = color = painted = cells = spec = contacts = None
         mask = segmentation.class_mask(allocate(Output.MASK, size))
-        if Output.CONFIDENCE in wanted:
+        on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
+        if Output.CONFIDENCE in wanted or (on_ground and self.grid_rules.min_confidence):
             confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
         if Output.COLOR in wanted:
             color = colorize(mask, labels, allocate(Output.COLOR, frame.shape))
         if Output.OVERLAY in wanted:
             out = allocate(Output.OVERLAY, frame.shape)
             painted = overlay(frame, mask, labels, self.overlay_opacity, out)
-        if Output.GRID in wanted and camera is not None:
+        if on_ground and camera is not None:
             grid = self._grid_for(camera)
-            cells, spec = grid.cells(mask), grid.spec
-        return Processed(segmentation.engine_ns, mask, confidence, color, painted, cells, spec)
+            cells, spec = grid.cells(mask, confidence, camera.mounting), grid.spec
+            contacts = grid.first_contacts() if Output.CONTACTS in wanted else None
+            if pose is not None:
+                cells, spec = place(cells, spec, pose)
+                if self.fusion is not None:
+                    cells = self.fusion.add(cells, spec, stamp_ns)
+        return Processed(
+            segmentation.engine_ns, mask, confidence, color, painted, cells, spec, contacts
+        )
 
     def _grid_for(self, camera: CameraModel) -> DriveableGrid:
-        """Return the grid for this camera, projected anew only when camera or extent changed."""
-        grid, spec = self._grid, self.grid_spec
-        if grid is None or grid.camera != camera or grid.spec != spec:
-            grid = self._grid = DriveableGrid(spec, camera, self.segmenter.labels)
+        """Return the grid for this camera; its look-ups are made anew only when they must be."""
+        grid, spec, rules = self._grid, self.grid_spec, self.grid_rules
+        if grid is None or grid.spec != spec or grid.rules != rules or not grid.serves(camera):
+            grid = self._grid = DriveableGrid(spec, camera, self.segmenter.labels, rules)
         return grid

@@ -15,6 +15,7 @@ from seg_ros.grid import occupancy_values
 from seg_ros.images import encode_jpeg
 from seg_ros.messages import bag_messages
 from seg_ros.outputs import (
+    CONTACT_TOPIC,
     GRID_TOPIC,
     MASK_TOPIC,
     OVERLAY_TOPIC,
@@ -101,7 +102,9 @@ def replay(
                     image = frame.decode()
                     fitted = camera and camera.fitted(image.shape[1], image.shape[0])
                     done = pipeline.process(
-                        image, Output.MASK | Output.OVERLAY | Output.GRID, fitted
+                        image,
+                        Output.MASK | Output.OVERLAY | Output.GRID | Output.CONTACTS,
+                        fitted,
                     )
                 except SegRosError as error:
                     on_bad_frame(f"frame {frame.index}: {error}")
@@ -168,3 +171,5 @@ def _write_frame(
         grid_header = messages.header(stamp, grid_frame)
         grid = messages.occupancy_grid(grid_header, done.grid_spec, values)
         bag.write(GRID_TOPIC, stamp, grid)
+        if done.contacts is not None:
+            bag.write(CONTACT_TOPIC, stamp, messages.laser_scan(grid_header, done.contacts))

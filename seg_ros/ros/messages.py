@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seg_ros.labels import LabelSet
 from seg_ros.messages import MessageLibrary
 
-_TYPECODES = {"uint8": "B", "int8": "b", "float64": "d"}
+_TYPECODES = {"uint8": "B", "int8": "b", "float32": "f", "float64": "d"}
 
 
 @lru_cache(maxsize=64)

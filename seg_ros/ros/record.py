@@ -15,9 +15,9 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from seg_ros.outputs import GRID_TOPIC, RESULT_TOPICS, ResultBag
+from seg_ros.outputs import CONTACT_TOPIC, GRID_TOPIC, RESULT_TOPICS, ResultBag
 from seg_ros.ros import topics
 from seg_ros.ros.messages import message_class
 from seg_ros.ros.transport import use_shared_memory
@@ -42,6 +42,8 @@ class Recorder:
             qos = QoSProfile(depth=_DEPTH)
             if topic == GRID_TOPIC:
                 qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+            if topic == CONTACT_TOPIC:
+                qos.reliability = ReliabilityPolicy.BEST_EFFORT
             node.create_subscription(
                 message_class(message_type),
                 topic.lstrip("/"),

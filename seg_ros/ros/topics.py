@@ -68,8 +68,21 @@ CAMERA_INFO = Topic(
     "intrinsics for the grid, unless `camera_file` is set",
     reliable=False,
 )
+ODOMETRY = Topic(
+    "odometry",
+    "nav_msgs/msg/Odometry",
+    "poses of `base_frame`, where `grid_frame` is another frame",
+    reliable=False,
+)
+IMU = Topic(
+    "imu",
+    "sensor_msgs/msg/Imu",
+    "orientation of `base_frame`, with `attitude_source` imu",
+    reliable=False,
+)
+MOTION = (ODOMETRY, IMU)
 IMAGES = (IMAGE, IMAGE_COMPRESSED)
-SUBSCRIBED = (*IMAGES, CAMERA_INFO)
+SUBSCRIBED = (*IMAGES, CAMERA_INFO, *MOTION)
 
 MASK = Topic(
     "segmentation/mask",
@@ -114,6 +127,14 @@ GRID = Topic(
     output=Output.GRID,
     switch="publish_grid",
 )
+CONTACTS = Topic(
+    "segmentation/first_contact",
+    "sensor_msgs/msg/LaserScan",
+    "range from `base_frame` to the first thing in the way, by azimuth; inf: free, NaN: not known",
+    reliable=False,
+    output=Output.CONTACTS,
+    switch="publish_contacts",
+)
 LABEL_INFO = Topic(
     "segmentation/label_info",
     "vision_msgs/msg/LabelInfo",
@@ -125,7 +146,7 @@ DIAGNOSTICS = Topic(
     "diagnostic_msgs/msg/DiagnosticArray",
     "1 Hz: counts, rate, latency p50 and p99, age, engine, device",
 )
-FRAME_OUTPUTS = (MASK, GRID, CONFIDENCE, COLOR, OVERLAY, OVERLAY_COMPRESSED)
+FRAME_OUTPUTS = (MASK, GRID, CONTACTS, CONFIDENCE, COLOR, OVERLAY, OVERLAY_COMPRESSED)
 """Published per frame, in this order: what a planner waits for comes first."""
 
 PUBLISHED = (*FRAME_OUTPUTS, LABEL_INFO, DIAGNOSTICS)
