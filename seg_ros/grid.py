@@ -329,64 +329,62 @@ def _cell_blocks(spec: GridSpec, rays: Rays) -> tuple[NDArray[np.int32], NDArray
 
     """
     rows, cols = spec.shape
-    x = np.asarray(spec.x_min + np.arange(cols + 1) * spec.resolution - rays.foot[0], np.float64)
-    y = np.asarray(spec.y_min + np.arange(rows + 1) * spec.resolution - rays.foot[1], np.float64)
-    nearest = np.hypot(_least(x)[None, :], _least(y)[:, None])
-    corners = np.hypot(x[None, :], y[:, None])
-    farthest = _over_corners(np.maximum, corners)
-    azimuth = np.arctan2(y[:, None], x[None, :]) - rays.heading
-    azimuth = (azimuth + np.pi) % (2 * np.pi) - np.pi if rays.heading else azimuth
-    left, right = _over_corners(np.maximum, azimuth), _over_corners(np.minimum, azimuth)
-    # No more than half a circle: otherwise it holds the foot, or lies across the back.
-    wanted = (left - right < np.pi) & (farthest <= rays.limit)
-    index = np.flatnonzero(wanted)
-    nearest, farthest, left, right = (a[wanted] for a in (nearest, farthest, left, right))
-
-    def block(pad: float) -> NDArray[np.int64]:
-        steep = np.arctan2(rays.height, nearest) + pad
-        flat = np.arctan2(rays.height, farthest) - pad
-        with np.errstate(divide="ignore"):
-            near = rays.height / np.tan(np.minimum(steep, np.pi / 2 - 1e-6))
-            far = np.where(flat > 0, rays.height / np.tan(flat), np.inf)
-        # Towards the foot a pixel spans more and more azimuth.
-        aside = pad / np.maximum(np.cos(steep), 1e-3)
-        edges = rays.edges
-        return np.stack(
-            [
-                np.floor((right - aside) / rays.step) - rays.first,
-                np.ceil((left + aside) / rays.step) - rays.first,
-                np.where(near < edges[0], -1, np.searchsorted(edges, near, "right") - 1),
-                np.where(far > edges[-1], len(edges), np.searchsorted(edges, far, "left")),
-            ],
-            axis=1,
-        ).astype(np.int64)
-
-    ends = np.array([rays.count, len(rays.edges) - 1])
-    around, itself = block(rays.pixel_angle), block(0.0)
-    whole = (around[:, ::2] >= 0).all(axis=1) & (around[:, 1::2] <= ends).all(axis=1)
-    # Only so much of a block can be counted; so large it is under the camera.
-    sizes = (around[:, 1] - around[:, 0]) * (around[:, 3] - around[:, 2])
-    whole &= sizes < OCCUPIED_UNIT // 2
-    around[~whole] = [-1, 0, 0, 0]
-    itself[:, ::2] = np.maximum(itself[:, ::2], 0)
-    itself[:, 1::2] = np.minimum(itself[:, 1::2], ends)
-    sizes = (itself[:, 1] - itself[:, 0]) * (itself[:, 3] - itself[:, 2])
-    reached = (itself[:, ::2] < itself[:, 1::2]).all(axis=1) & (sizes < OCCUPIED_UNIT // 2)
-    blocks = np.concatenate([around, itself], axis=1)[reached]
-    return index[reached].astype(np.int32), blocks.astype(np.int16)
+    x = spec.x_min + np.arange(cols + 1) * spec.resolution - rays.foot[0]
+    y = spec.y_min + np.arange(rows + 1) * spec.resolution - rays.foot[1]
+    azimuth = np.arctan2(y[:, None], x[None, :])
+    if rays.heading:
+        azimuth = (azimuth - rays.heading + np.pi) % (2 * np.pi) - np.pi
+    index = np.empty(rows * cols, np.int32)
+    blocks = np.empty((rows * cols, 8), np.int16)
+    extent = (rays.first, rays.count, rays.bins, rays.height, rays.limit)
+    angles = (rays.step, rays.steepest, rays.drop, rays.pixel_angle)
+    count = _fill_blocks(x, y, azimuth, extent, angles, index, blocks)
+    return index[:count].copy(), blocks[:count].copy()
 
 
-def _least(edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance from 0 to each interval between neighbouring edges, (N + 1,) to (N,)."""
-    distance = np.minimum(np.abs(edges[1:]), np.abs(edges[:-1]))
-    distance[(edges[:-1] <= 0) & (edges[1:] >= 0)] = 0.0
-    return distance
-
-
-def _over_corners(choose: np.ufunc, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least or largest of the values at each cell's four corners, (R + 1, C + 1) to (R, C)."""
-    along = choose(corners[1:], corners[:-1])
-    return np.asarray(choose(along[:, 1:], along[:, :-1]))
+@njit(nogil=True, cache=True)
+def _fill_blocks(x, y, azimuth, extent, angles, index, blocks):  # type: ignore[no-untyped-def]
+    """Fill the arrays of :func:`_cell_blocks`; return how many cells there are."""
+    first, rays, bins, height, limit = extent
+    step, steepest, drop, pixel = angles
+    count = 0
+    for row in range(len(y) - 1):
+        near_y = max(y[row], -y[row + 1], 0.0)
+        far_y = max(-y[row], y[row + 1])
+        for col in range(len(x) - 1):
+            near_x = max(x[col], -x[col + 1], 0.0)
+            farthest = math.hypot(max(-x[col], x[col + 1]), far_y)
+            a, b = azimuth[row, col], azimuth[row, col + 1]
+            c, d = azimuth[row + 1, col], azimuth[row + 1, col + 1]
+            right, left = min(a, b, c, d), max(a, b, c, d)
+            # More than half a circle: it holds the foot, or lies across the back.
+            if farthest > limit or left - right >= np.pi:
+                continue
+            steep = math.atan2(height, math.hypot(near_x, near_y))
+            flat = math.atan2(height, farthest)
+            r0, r1 = math.floor(right / step) - first, math.ceil(left / step) - first
+            b0 = math.floor((steepest - steep) / drop)
+            b1 = math.ceil((steepest - flat) / drop)
+            r0, r1, b0, b1 = max(r0, 0), min(r1, rays), max(b0, 0), min(b1, bins)
+            # Only so much of a block can be counted; so large it is under the camera.
+            if r0 >= r1 or b0 >= b1 or (r1 - r0) * (b1 - b0) >= OCCUPIED_UNIT // 2:
+                continue
+            index[count] = row * (len(x) - 1) + col
+            blocks[count, 4], blocks[count, 5] = r0, r1
+            blocks[count, 6], blocks[count, 7] = b0, b1
+            # Towards the foot a pixel spans more and more azimuth.
+            aside = pixel / max(math.cos(steep + pixel), 1e-3)
+            r0, r1 = math.floor((right - aside) / step), math.ceil((left + aside) / step)
+            r0, r1 = r0 - first, r1 - first
+            b0 = math.floor((steepest - steep - pixel) / drop)
+            b1 = math.ceil((steepest - flat + pixel) / drop)
+            whole = r0 >= 0 and r1 <= rays and b0 >= 0 and b1 <= bins
+            if not whole or (r1 - r0) * (b1 - b0) >= OCCUPIED_UNIT // 2:
+                r0, r1, b0, b1 = -1, 0, 0, 0
+            blocks[count, 0], blocks[count, 1] = r0, r1
+            blocks[count, 2], blocks[count, 3] = b0, b1
+            count += 1
+    return count
 
 
 @njit(nogil=True, cache=True)

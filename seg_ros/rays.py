@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numba import njit
@@ -49,7 +49,7 @@ _STEP_MARGIN = 0.97
 """Rays and bins are this much finer than the view asks for, as it may turn by the margin above."""
 
 _STEEPEST = math.radians(85.0)
-_LENS_NODES = 160
+_LENS_NODES = 80
 _STRIDE = 8
 """Bins from one sample that is looked up in the lens table to the next; a line between them."""
 
@@ -73,8 +73,11 @@ class Rays:
     """Angle between rays."""
     pixel_angle: float
     """The largest angle between neighbouring pixels, with the lens table's error."""
-    edges: NDArray[np.float64]
-    """Ranges between bins, rising, (bins + 1,)."""
+    steepest: float
+    """Depression at which the first bin begins."""
+    drop: float
+    """Depression from one bin to the next."""
+    bins: int
     limit: float
     """Range up to which bins count; those beyond serve to find what hangs over nearer ground."""
 
@@ -83,11 +86,17 @@ class Rays:
         """Azimuth of each ray relative to ``heading``, (count,)."""
         return np.asarray((self.first + np.arange(self.count) + 0.5) * self.step, np.float64)
 
+    @cached_property
+    def edges(self) -> NDArray[np.float64]:
+        """Ranges between bins, rising, (bins + 1,)."""
+        depression = self.steepest - self.drop * np.arange(self.bins + 1)
+        return np.asarray(self.height / np.tan(depression))
+
     @property
     def inverse_ranges(self) -> NDArray[np.float64]:
         """1 / range of each bin's sample, the middle of its depressions, (bins,)."""
-        depression = np.arctan2(self.height, self.edges)
-        return np.tan((depression[:-1] + depression[1:]) / 2) / self.height
+        middle = self.steepest - self.drop * (np.arange(self.bins) + 0.5)
+        return np.asarray(np.tan(middle) / self.height)
 
 
 def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang: float) -> Rays:
@@ -117,7 +126,7 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
     nearest = min(float(depression.max()) + _RIM, _STEEPEST)
     # What is met at the limit may be seen as far as this, and takes two bins to be believed.
     shallowest = math.atan2(mounting.z * (1 - overhang), limit) - 3 * drop
-    bins = math.ceil((nearest - max(shallowest, drop / 2)) / drop)
+    bins = math.floor((nearest - max(shallowest, drop / 2)) / drop)
     if limit <= 0 or bins < 1:
         raise SegRosError(
             f"the camera sees no ground nearer than {limit:.1f} m, where the grid ends: z = "
@@ -132,7 +141,9 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
         count=last - first,
         step=step,
         pixel_angle=largest * (1 + _LENS_ERROR),
-        edges=mounting.z / np.tan(nearest - drop * np.arange(bins + 1)),
+        steepest=nearest,
+        drop=drop,
+        bins=bins,
         limit=limit,
     )
 
@@ -147,7 +158,7 @@ def _view(camera: CameraModel) -> tuple[NDArray[np.float64], float, float, float
 
     """
     u, v = np.meshgrid(
-        np.linspace(-0.5, camera.width - 0.5, 33), np.linspace(-0.5, camera.height - 0.5, 33)
+        np.linspace(-0.5, camera.width - 0.5, 17), np.linspace(-0.5, camera.height - 0.5, 17)
     )
     pixels = np.stack([u.ravel(), v.ravel()], axis=1)
     inward = np.where(pixels < [camera.cx, camera.cy], 1.0, -1.0)
@@ -179,7 +190,7 @@ def _view(camera: CameraModel) -> tuple[NDArray[np.float64], float, float, float
 
 def _row_span_limit(camera: CameraModel, max_row_span: float) -> float:
     """Range from which on a mask row covers more than ``max_row_span`` metres of ground."""
-    columns = np.linspace(0, camera.width - 1, 9)
+    columns = np.linspace(0, camera.width - 1, 5)
     edges = np.arange(camera.height + 1) - 0.5
     u, v = np.meshgrid(columns, edges)
     rays = camera.unproject(np.stack([u.ravel(), v.ravel()], axis=1))
@@ -210,7 +221,7 @@ class PixelTable:
         angle = rays.heading + rays.azimuths
         self._directions = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         self._inverse_ranges = rays.inverse_ranges
-        self.pixels = np.empty((rays.count, len(rays.edges) - 1), np.int32)
+        self.pixels = np.empty((rays.count, rays.bins), np.int32)
         """Flat index of the pixel of each sample, -1 where there is none, (rays, bins) int32."""
         self.aim(camera.mounting)
 
