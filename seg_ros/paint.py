@@ -13,6 +13,10 @@ from seg_ros.bands import run_in_bands
 from seg_ros.grid import FREE, OCCUPIED, UNKNOWN, GridSpec
 from seg_ros.labels import LabelSet
 
+_OUTSIDE_BGR = (40, 40, 40)
+_VEHICLE = (-1.0, 3.6, 0.9)
+"""Rear, front and half width in ``base_link`` of the car that is drawn: it is there for scale."""
+
 _CELL_BGR = {FREE: (96, 160, 64), OCCUPIED: (48, 48, 200), UNKNOWN: (70, 70, 70)}
 
 
@@ -108,34 +112,51 @@ def _paint_rows(mask, palette, out, first, last):  # type: ignore[no-untyped-def
 def grid_picture(
     cells: NDArray[np.int8] | None, spec: GridSpec, height: int, note: str = ""
 ) -> NDArray[np.uint8]:
-    """Draw a grid from above, the vehicle looking up, with a range line every 10 m.
+    """Draw a vehicle's grid from above, the vehicle looking up, with a ring every 10 m.
 
     Args:
         cells: (rows, columns) int8 cell states of :mod:`seg_ros.grid`; None when there is no grid.
-        spec: where the cells are.
+        spec: where the cells are in ``base_link``.
         height: of the picture in pixels.
         note: a line to write at its foot.
 
     Returns:
-        (height, W, 3) uint8 BGR with W by the grid's proportions.
+        (height, W, 3) uint8 BGR with W by the grid's proportions and what the vehicle takes.
 
     """
-    rows, cols = spec.shape
-    width = max(1, round(height * rows / cols))
-    picture = np.full((height, width, 3), _CELL_BGR[UNKNOWN], np.uint8)
+    rear, front, half_width = _VEHICLE
+    x_min = min(spec.x_min, rear - 0.5)
+    scale = height / (max(spec.x_max, front) - x_min)
+    width = max(1, round((spec.y_max - spec.y_min) * scale))
+    picture = np.full((height, width, 3), _OUTSIDE_BGR, np.uint8)
+
+    def at(x: float, y: float) -> tuple[int, int]:
+        return round((spec.y_max - y) * scale), round(height - (x - x_min) * scale)
+
+    (left, top), (right, bottom) = at(spec.x_max, spec.y_max), at(spec.x_min, spec.y_min)
+    grid = picture[max(top, 0) : bottom, left:right]
+    grid[:] = _CELL_BGR[UNKNOWN]
     if cells is not None:
         colors = np.array([_CELL_BGR[FREE], _CELL_BGR[OCCUPIED], _CELL_BGR[UNKNOWN]], np.uint8)
         # Up is forward (columns, last first), left is left (rows, last first).
         image = colors[cells].transpose(1, 0, 2)[::-1, ::-1]
-        picture = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
-    scale = height / (spec.x_max - spec.x_min)
-    middle = (round(spec.y_max * scale), round(spec.x_max * scale))
+        grid[:] = cv2.resize(image, grid.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     for metres in range(10, int(spec.x_max) + 1, 10):
-        cv2.circle(picture, middle, round(metres * scale), (190, 190, 190), 1, cv2.LINE_AA)
-        _write(picture, f"{metres} m", (middle[0] + 4, middle[1] - round(metres * scale) + 14))
+        cv2.circle(picture, at(0, 0), round(metres * scale), (190, 190, 190), 1, cv2.LINE_AA)
+        x, y = at(metres, 0)
+        _write(picture, f"{metres} m", (x + 4, y + 14))
+    nose = (front - 1.0, front)
+    outline = [
+        at(rear, half_width),
+        at(nose[0], half_width),
+        at(nose[1], 0.0),
+        at(nose[0], -half_width),
+        at(rear, -half_width),
+    ]
+    cv2.polylines(picture, [np.array(outline, np.int32)], True, (255, 255, 255), 1, cv2.LINE_AA)
     if note:
         _write(picture, note, (6, height - 8))
-    return np.asarray(picture, np.uint8)
+    return picture
 
 
 def contact_sheet(

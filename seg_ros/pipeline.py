@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.camera import CameraModel
+from seg_ros.errors import SegRosError
 from seg_ros.grid import DriveableGrid, FirstContacts, GridRules, GridSpec
 from seg_ros.paint import colorize, overlay
 from seg_ros.segmenter import Segmenter
@@ -48,6 +49,8 @@ class Processed:
     """Where the cells are."""
     contacts: FirstContacts | None = None
     """What is met first, by azimuth; None too while there is no camera."""
+    grid_problem: str = ""
+    """Why there is no grid although there is a camera, or empty."""
 
 
 Allocate = Callable[[Output, tuple[int, ...]], NDArray[np.uint8]]
@@ -121,6 +124,7 @@ class Pipeline:
         segmentation = self.segmenter.segment(frame)
         labels = self.segmenter.labels
         confidence = color = painted = cells = spec = contacts = None
+        problem = ""
         mask = segmentation.class_mask(allocate(Output.MASK, size))
         on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
         if Output.CONFIDENCE in wanted or (on_ground and self.grid_rules.min_confidence):
@@ -131,15 +135,19 @@ class Pipeline:
             out = allocate(Output.OVERLAY, frame.shape)
             painted = overlay(frame, mask, labels, self.overlay_opacity, out)
         if on_ground and camera is not None:
-            grid = self._grid_for(camera)
-            cells, spec = grid.cells(mask, confidence, camera.mounting), grid.spec
-            contacts = grid.first_contacts() if Output.CONTACTS in wanted else None
-            if pose is not None:
-                cells, spec = place(cells, spec, pose)
-                if self.fusion is not None:
-                    cells = self.fusion.add(cells, spec, stamp_ns)
+            try:
+                grid = self._grid_for(camera)
+            except SegRosError as error:  # the camera's fault; the mask is as good as ever
+                problem = str(error)
+            else:
+                cells, spec = grid.cells(mask, confidence, camera.mounting), grid.spec
+                contacts = grid.first_contacts() if Output.CONTACTS in wanted else None
+        if cells is not None and spec is not None and pose is not None:
+            cells, spec = place(cells, spec, pose)
+            if self.fusion is not None:
+                cells = self.fusion.add(cells, spec, stamp_ns)
         return Processed(
-            segmentation.engine_ns, mask, confidence, color, painted, cells, spec, contacts
+            segmentation.engine_ns, mask, confidence, color, painted, cells, spec, contacts, problem
         )
 
     def _grid_for(self, camera: CameraModel) -> DriveableGrid:

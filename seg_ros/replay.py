@@ -69,7 +69,7 @@ def replay(
         camera: the camera, instead of the drive's own.
         grid_frame: frame id of the grid.
         on_frame: called after every frame.
-        on_bad_frame: called with the reason for every frame left out.
+        on_bad_frame: called with the reason for every frame left out, and once if there is no grid.
 
     Raises:
         SegRosError: the drive is damaged (what came before the damage is written), it has no
@@ -80,6 +80,7 @@ def replay(
     engine_ms: list[float] = []
     driveable: list[float] = []
     frames_in = 0
+    grid_problem = ""
     damage: SegRosError | None = None
     driveable_ids = list(pipeline.segmenter.labels.driveable_ids)
     start = time.perf_counter()
@@ -110,6 +111,9 @@ def replay(
                     on_bad_frame(f"frame {frame.index}: {error}")
                     on_frame()
                     continue
+                if done.grid_problem and not grid_problem:
+                    grid_problem = done.grid_problem
+                    on_bad_frame(f"no grid: {grid_problem}")
                 _write_frame(frame, done, grid_frame, bag, video)
                 engine_ms.append(done.engine_ns / 1e6)
                 counts = np.bincount(np.ravel(done.mask), minlength=256)  # type: ignore[arg-type]
