@@ -157,7 +157,10 @@ class Client:
         from seg_ros.ros.messages import message_class
 
         for topic in topics:
-            qos = QoSProfile(depth=100, durability=topic.qos_profile().durability)
+            offered = topic.qos_profile()
+            qos = QoSProfile(
+                depth=100, durability=offered.durability, reliability=offered.reliability
+            )
             self.node.create_subscription(
                 message_class(topic.message_type),
                 topic.name,

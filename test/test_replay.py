@@ -15,6 +15,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.images import decode_image
 from seg_ros.messages import stamp_ns, typestore
 from seg_ros.outputs import (
+    CONTACT_TOPIC,
     GRID_TOPIC,
     MASK_TOPIC,
     OVERLAY_TOPIC,
@@ -51,7 +52,7 @@ def test_every_frame_once_in_order_with_its_stamp(replayed, segmenter):
         assert message.header.frame_id == "camera"
         expected = segmenter.segment(image).class_mask()
         assert np.array_equal(decode_image(message)[:, :, 0], expected)
-    for topic in (OVERLAY_TOPIC, GRID_TOPIC):
+    for topic in (OVERLAY_TOPIC, GRID_TOPIC, CONTACT_TOPIC):
         stamps = [stamp for stamp, _ in read_result(folder / "out" / "result", topic)]
         assert stamps == [stamp for stamp, _ in frames]
 
@@ -66,10 +67,16 @@ def test_the_result_is_a_rosbag2_with_types_and_qos(replayed):
             MASK_TOPIC: "sensor_msgs/msg/Image",
             OVERLAY_TOPIC: "sensor_msgs/msg/CompressedImage",
             GRID_TOPIC: "nav_msgs/msg/OccupancyGrid",
+            CONTACT_TOPIC: "sensor_msgs/msg/LaserScan",
         }
         durability = {t: c.ext.offered_qos_profiles[0].durability.name for t, c in offered.items()}
         assert durability[GRID_TOPIC] == "TRANSIENT_LOCAL"
         assert durability[MASK_TOPIC] == "VOLATILE"
+        reliability = {
+            t: c.ext.offered_qos_profiles[0].reliability.name for t, c in offered.items()
+        }
+        assert reliability[CONTACT_TOPIC] == "BEST_EFFORT"
+        assert reliability[GRID_TOPIC] == "RELIABLE"
         times = [time for _, time, _ in reader.messages(connections=[offered[MASK_TOPIC]])]
         assert times == [stamp for stamp, _ in frames]
 

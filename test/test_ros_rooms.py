@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from seg_ros.grid import GridSpec
+from seg_ros.grid import GridRules, GridSpec
 from seg_ros.pipeline import Output
 from seg_ros.ros import topics
-from seg_ros.ros.parameters import BY_NAME, PARAMETERS, grid_spec, mounting, refusal
+from seg_ros.ros.parameters import BY_NAME, PARAMETERS, grid_rules, grid_spec, mounting, refusal
 from seg_ros.ros.readme import parameters_table, topics_table, with_tables
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.statistics import FrameStatistics, percentile
@@ -47,6 +47,7 @@ def test_every_output_has_a_topic_and_every_switch_a_parameter():
 def test_defaults_are_allowed():
     assert refusal(DEFAULTS, DEFAULTS, configured=False) == ""
     assert grid_spec(DEFAULTS) == GridSpec()
+    assert grid_rules(DEFAULTS) == GridRules()
     assert mounting(DEFAULTS).z == 1.5
 
 
@@ -62,6 +63,11 @@ def test_defaults_are_allowed():
         ({"grid_x_min": 40.0}, True, "is empty; the maxima must be larger"),
         ({"grid_x_min": 40.0, "grid_x_max": 60.0}, True, ""),
         ({"grid_resolution": 0.01, "grid_x_max": 900.0}, True, "1 to 4,000,000 are possible"),
+        ({"grid_ignored": "0 0.8, 1 0.8, 1 1, 0 1"}, True, ""),
+        ({"grid_ignored": "0 0.8"}, True, "needs three corners or more"),
+        ({"grid_ignored": "left"}, True, "must be 'x y, x y, x y'"),
+        ({"grid_fusion": True}, False, "grid_fusion needs a grid that stands still"),
+        ({"grid_fusion": True, "grid_frame": "odom"}, False, ""),
         ({"camera_z": float("nan")}, True, "camera_z is nan; it must be 0.01 to 1000"),
         ({"use_sim_time": True}, True, ""),
     ],

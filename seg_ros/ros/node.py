@@ -43,15 +43,18 @@ from seg_ros.ros.parameters import (
     MOUNTING_NAMES,
     PARAMETERS,
     ParameterSpec,
+    grid_rules,
     grid_spec,
     mounting,
     refusal,
 )
 from seg_ros.ros.topics import Topic
 from seg_ros.ros.transport import use_shared_memory
+from seg_ros.ros.vehicle import Vehicle
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segmenter import Segmenter
 from seg_ros.statistics import FrameStatistics
+from seg_ros.world_grid import FusedGrid, Pose
 
 _QUIET = 5.0
 """Seconds in which the same message is logged once."""
@@ -74,6 +77,7 @@ class SegmentationNode(LifecycleNode):
         self._declare_parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._pipeline: Pipeline | None = None
+        self._vehicle: Vehicle | None = None
         self._worker: LatestWorker[_Item] | None = None
         self._frame_publishers: dict[Topic, Any] = {}
         self._label_publisher: Any = None
@@ -127,6 +131,7 @@ class SegmentationNode(LifecycleNode):
         """Hand the live parameters on; each is read once per frame, so a change is never torn."""
         pipeline.overlay_opacity = values["overlay_opacity"]
         pipeline.grid_spec = grid_spec(values)
+        pipeline.grid_rules = grid_rules(values)
         if self._camera is not None and not values["camera_file"]:
             self._camera = replace(self._camera, mounting=mounting(values))
 
@@ -146,14 +151,17 @@ class SegmentationNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self, values: Mapping[str, Any]) -> None:
-        if self._refused:
-            raise SegRosError("; ".join(self._refused.values()))
+        reason = refusal(values, {}, configured=False)
+        if self._refused or reason:
+            raise SegRosError("; ".join([*self._refused.values(), *([reason] if reason else [])]))
         start = time.monotonic()
         segmenter = Segmenter.load(
             values["model"], values["labels"], values["runtime"], values["cpu_threads"]
         )
         pipeline = Pipeline(segmenter)
         pipeline.warm_up()
+        self._vehicle = Vehicle(self, values)
+        pipeline.fusion = FusedGrid() if values["grid_fusion"] else None
         self._camera = load_camera(values["camera_file"]) if values["camera_file"] else None
         self._apply(pipeline, values)
         for topic in topics.FRAME_OUTPUTS:
@@ -188,6 +196,9 @@ class SegmentationNode(LifecycleNode):
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
         if not self._values["camera_file"]:
             self._subscribe(topics.CAMERA_INFO, self._on_camera_info)
+        assert self._vehicle is not None
+        for topic, callback in self._vehicle.subscriptions().items():
+            self._subscribe(topic, callback)
         self._subscribe(self._image_input(), self._on_image)
         self.get_logger().info(f"active, listening on {self._image_topic()}")
         return result
@@ -248,6 +259,9 @@ class SegmentationNode(LifecycleNode):
             self.destroy_publisher(self._label_publisher)
             self._label_publisher = None
         self._pipeline = None
+        if self._vehicle is not None:
+            self._vehicle.close()
+            self._vehicle = None
         self._camera = None
         self._camera_problem = ""
 
@@ -296,8 +310,10 @@ class SegmentationNode(LifecycleNode):
             self.statistics.count("camera_info_rejected")
             self.get_logger().error(self._camera_problem, throttle_duration_sec=_QUIET)
             return
-        if self._camera is None and all(
-            self._values[name] == BY_NAME[name].default for name in MOUNTING_NAMES
+        if (
+            self._camera is None
+            and self._values["mounting_source"] == "parameters"
+            and all(self._values[name] == BY_NAME[name].default for name in MOUNTING_NAMES)
         ):
             self.get_logger().warning(
                 f"camera mounting is assumed: {camera.mounting.z} m above ground, pitch "
@@ -331,8 +347,16 @@ class SegmentationNode(LifecycleNode):
             wanted = Output.NONE
             for topic in listening:
                 wanted |= topic.output
-            camera = self._fitted_camera(frame) if Output.GRID in wanted else None
-            done = pipeline.process(frame, wanted, camera, self._allocate)
+            camera, pose = None, None
+            if wanted & (Output.GRID | Output.CONTACTS):
+                camera, pose = self._camera_and_pose(frame, message.header)
+            stamp = stamp_ns(message.header.stamp)
+            done = pipeline.process(frame, wanted, camera, self._allocate, pose, stamp)
+            if done.grid_problem:
+                self._camera_problem = done.grid_problem
+                self.get_logger().error(
+                    f"no grid: {done.grid_problem}", throttle_duration_sec=_QUIET
+                )
             self._publish(message.header, listening, done)
         except SegRosError as error:
             self._report("failed", f"image {stamp_ns(message.header.stamp)}: {error}")
@@ -350,9 +374,12 @@ class SegmentationNode(LifecycleNode):
             if self._values[topic.switch] and publisher.get_subscription_count()
         ]
 
-    def _fitted_camera(self, frame: NDArray[np.uint8]) -> CameraModel | None:
-        """Return the camera for this frame's size, or None with the reason in diagnostics."""
-        camera = self._camera
+    def _camera_and_pose(
+        self, frame: NDArray[np.uint8], header: Any
+    ) -> tuple[CameraModel | None, Pose | None]:
+        """Return what the grid needs at the frame's stamp, or no camera and say why."""
+        camera, vehicle = self._camera, self._vehicle
+        assert vehicle is not None
         if camera is None:
             if not self._camera_problem:
                 self._camera_problem = (
@@ -360,15 +387,18 @@ class SegmentationNode(LifecycleNode):
                     "publish it or set camera_file"
                 )
                 self.get_logger().warning(self._camera_problem)
-            return None
+            return None, None
         try:
             fitted = camera.fitted(frame.shape[1], frame.shape[0])
+            stamp = stamp_ns(header.stamp)
+            fitted = vehicle.camera_at(fitted, header.frame_id, stamp)
+            pose = vehicle.pose_at(stamp)
         except SegRosError as error:
             self._camera_problem = str(error)
             self.get_logger().error(f"no grid: {error}", throttle_duration_sec=_QUIET)
-            return None
+            return None, None
         self._camera_problem = ""
-        return fitted
+        return fitted, pose
 
     def _allocate(self, output: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Let the pipeline write straight into the messages that are published."""
@@ -387,6 +417,13 @@ class SegmentationNode(LifecycleNode):
                 grid_header = library.header(stamp_ns(header.stamp), self._values["grid_frame"])
                 values = occupancy_values(done.cells, self._values["grid_profile"])
                 message = library.occupancy_grid(grid_header, done.grid_spec, values)
+            elif topic is topics.CONTACTS:
+                if done.contacts is None:
+                    continue
+                scan_header = ros_messages().header(
+                    stamp_ns(header.stamp), self._values["base_frame"]
+                )
+                message = ros_messages().laser_scan(scan_header, done.contacts)
             elif topic is topics.OVERLAY_COMPRESSED:
                 assert done.overlay is not None
                 jpeg = encode_jpeg(done.overlay, self._values["jpeg_quality"])

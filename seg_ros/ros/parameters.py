@@ -12,10 +12,12 @@ from typing import Any
 from seg_ros.camera import Mounting
 from seg_ros.engines import RUNTIMES
 from seg_ros.errors import SegRosError
-from seg_ros.grid import PROFILES, GridSpec
+from seg_ros.grid import PROFILES, GridRules, GridSpec, parse_polygon
 from seg_ros.models.catalogue import DEFAULT
 
 TRANSPORTS = ("raw", "compressed")
+MOUNTING_SOURCES = ("parameters", "tf")
+ATTITUDE_SOURCES = ("none", "imu")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class ParameterSpec:
 
 _MOUNTING = Mounting()
 _GRID = GridSpec()
+_RULES = GridRules()
 
 
 def _metres(name: str, default: float, description: str) -> ParameterSpec:
@@ -77,9 +80,20 @@ PARAMETERS = (
     _switch("publish_color", "segmentation/color"),
     _switch("publish_overlay", "segmentation/overlay"),
     _switch("publish_grid", "segmentation/driveable_grid"),
+    _switch("publish_contacts", "segmentation/first_contact"),
     ParameterSpec("overlay_opacity", 0.5, "of the class colours", 0.0, 1.0, live=True),
     ParameterSpec("jpeg_quality", 80, "of the compressed overlay", 1, 100, live=True),
-    ParameterSpec("grid_frame", "base_link", "frame id of the grid", live=True),
+    ParameterSpec("base_frame", "base_link", "vehicle frame: x forward, z = 0 on the ground"),
+    ParameterSpec(
+        "grid_frame",
+        "base_link",
+        "frame of the grid: `base_frame`, or that of `odometry` for a grid along its axes",
+    ),
+    ParameterSpec(
+        "grid_fusion",
+        False,
+        "fuse grids over time; needs `odometry`, and what is free may have been so a moment ago",
+    ),
     ParameterSpec(
         "grid_profile",
         "nav2",
@@ -92,6 +106,55 @@ PARAMETERS = (
     _metres("grid_x_max", _GRID.x_max, "front edge of the grid, m"),
     _metres("grid_y_min", _GRID.y_min, "right edge of the grid, m"),
     _metres("grid_y_max", _GRID.y_max, "left edge of the grid, m"),
+    ParameterSpec(
+        "grid_contact_depth",
+        _RULES.contact_depth,
+        "occupied from an obstacle's near edge on, m; beyond is unknown",
+        0.01,
+        100.0,
+        live=True,
+    ),
+    ParameterSpec(
+        "grid_max_row_span",
+        _RULES.max_row_span,
+        "ground one mask row may cover, m; where it covers more the grid is unknown",
+        0.01,
+        100.0,
+        live=True,
+    ),
+    ParameterSpec(
+        "grid_min_confidence",
+        _RULES.min_confidence,
+        "driveable pixels less sure than this are not free",
+        0.0,
+        1.0,
+        live=True,
+    ),
+    ParameterSpec(
+        "grid_ignored",
+        "",
+        "polygon round the own bonnet, `x y, x y, x y` as parts of image width and height",
+        live=True,
+    ),
+    ParameterSpec(
+        "mounting_source",
+        "parameters",
+        "`camera_file` and `camera_*`, or TF from `base_frame` at the frame's stamp",
+        choices=MOUNTING_SOURCES,
+    ),
+    ParameterSpec(
+        "attitude_source",
+        "none",
+        "pitch and roll at the frame's stamp: none, or from `imu`",
+        choices=ATTITUDE_SOURCES,
+    ),
+    ParameterSpec(
+        "attitude_slope_time",
+        5.0,
+        "seconds over which the IMU's mean is the road's slope; 0: the road is level",
+        0.0,
+        600.0,
+    ),
     ParameterSpec("camera_file", "", "camera YAML used instead of `camera_info` and `camera_*`"),
     _metres("camera_x", _MOUNTING.x, "camera ahead of base_link, m"),
     _metres("camera_y", _MOUNTING.y, "camera left of base_link, m"),
@@ -118,6 +181,21 @@ def grid_spec(values: Mapping[str, Any]) -> GridSpec:
         values["grid_x_max"],
         values["grid_y_min"],
         values["grid_y_max"],
+    )
+
+
+def grid_rules(values: Mapping[str, Any]) -> GridRules:
+    """Return what counts as what in the grid, of a set of parameter values.
+
+    Raises:
+        SegRosError: the polygon is none.
+
+    """
+    return GridRules(
+        values["grid_contact_depth"],
+        values["grid_max_row_span"],
+        values["grid_min_confidence"],
+        parse_polygon(values["grid_ignored"]),
     )
 
 
@@ -150,7 +228,10 @@ def refusal(current: Mapping[str, Any], changes: Mapping[str, Any], configured: 
     try:
         merged = {**current, **changes}
         grid_spec(merged)
+        grid_rules(merged)
         mounting(merged)
     except SegRosError as error:
         return str(error)
+    if merged["grid_fusion"] and merged["grid_frame"] == merged["base_frame"]:
+        return "grid_fusion needs a grid that stands still: set grid_frame to the frame of odometry"
     return ""

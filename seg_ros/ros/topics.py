@@ -26,6 +26,8 @@ class Topic:
     """What has to be made of a frame to publish it."""
     switch: str = ""
     """The parameter that turns it on and off."""
+    depth: int = 1
+    """Messages that wait; more than the last only where values between two are asked for."""
 
     @property
     def qos_text(self) -> str:
@@ -33,15 +35,15 @@ class Topic:
         words = ["reliable" if self.reliable else "best effort"]
         if self.transient_local:
             words.append("transient local")
-        return ", ".join([*words, "depth 1"])
+        return ", ".join([*words, f"depth {self.depth}"])
 
     def qos_profile(self) -> Any:
-        """QoS as rclpy takes it; the history is the last message only, so no queue can grow."""
+        """QoS as rclpy takes it; no queue of frames can grow."""
         from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
         return QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
-            depth=1,
+            depth=self.depth,
             reliability=(
                 ReliabilityPolicy.RELIABLE if self.reliable else ReliabilityPolicy.BEST_EFFORT
             ),
@@ -73,12 +75,14 @@ ODOMETRY = Topic(
     "nav_msgs/msg/Odometry",
     "poses of `base_frame`, where `grid_frame` is another frame",
     reliable=False,
+    depth=50,
 )
 IMU = Topic(
     "imu",
     "sensor_msgs/msg/Imu",
     "orientation of `base_frame`, with `attitude_source` imu",
     reliable=False,
+    depth=50,
 )
 MOTION = (ODOMETRY, IMU)
 IMAGES = (IMAGE, IMAGE_COMPRESSED)

@@ -1,0 +1,125 @@
+"""Where the vehicle and its camera were at a frame's stamp: TF, IMU and odometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from seg_ros.camera import CameraModel
+from seg_ros.errors import SegRosError
+from seg_ros.messages import stamp_ns
+from seg_ros.motion import Attitude, Odometry
+from seg_ros.ros import topics
+from seg_ros.ros.topics import Topic
+from seg_ros.ros.transforms import Transforms
+from seg_ros.world_grid import Pose
+
+
+class Vehicle:
+    """Answers for a stamp, from what its callbacks have heard. Callbacks and questions may overlap.
+
+    Args:
+        node: to listen to TF with, where the parameters ask for it.
+        values: of the parameters.
+
+    Raises:
+        SegRosError: TF is asked for and not installed.
+
+    """
+
+    def __init__(self, node: Any, values: Mapping[str, Any]) -> None:
+        self._base_frame: str = values["base_frame"]
+        self._grid_frame: str = values["grid_frame"]
+        self._transforms = Transforms(node) if values["mounting_source"] == "tf" else None
+        with_imu = values["attitude_source"] == "imu"
+        self._attitude = Attitude(values["attitude_slope_time"]) if with_imu else None
+        self._odometry = Odometry() if self._grid_frame != self._base_frame else None
+        self._problems: dict[Topic, str] = {}
+
+    def subscriptions(self) -> dict[Topic, Any]:
+        """Topics that are needed, and what to call with their messages."""
+        needed: dict[Topic, Any] = {}
+        if self._odometry is not None:
+            needed[topics.ODOMETRY] = self._on_odometry
+        if self._attitude is not None:
+            needed[topics.IMU] = self._on_imu
+        return needed
+
+    def camera_at(self, camera: CameraModel, camera_frame: str, stamp: int) -> CameraModel:
+        """Return the camera mounted as it was over the road at a stamp in nanoseconds.
+
+        Raises:
+            SegRosError: TF or the IMU says nothing of that stamp.
+
+        """
+        mounting = camera.mounting
+        if self._transforms is not None:
+            mounting = self._transforms.mounting(self._base_frame, camera_frame, stamp)
+        if self._attitude is not None:
+            tilt = self._attitude.at(stamp)
+            if tilt is None:
+                raise SegRosError(self._why(topics.IMU, "or set attitude_source to none"))
+            mounting = mounting.tilted(*tilt)
+        return replace(camera, mounting=mounting)
+
+    def pose_at(self, stamp: int) -> Pose | None:
+        """Return the vehicle's pose in the grid's frame; None where that is the vehicle's own.
+
+        Raises:
+            SegRosError: odometry says nothing of that stamp.
+
+        """
+        if self._odometry is None:
+            return None
+        pose = self._odometry.at(stamp)
+        if pose is None:
+            raise SegRosError(
+                self._why(topics.ODOMETRY, f"or set grid_frame to {self._base_frame}")
+            )
+        return pose
+
+    def close(self) -> None:
+        """Stop listening to TF."""
+        if self._transforms is not None:
+            self._transforms.close()
+
+    def _why(self, topic: Topic, else_do: str) -> str:
+        return self._problems.get(topic) or (
+            f"no {topic.name} within 0.2 s of the image's stamp: no grid; publish it, {else_do}"
+        )
+
+    def _on_odometry(self, message: Any) -> None:
+        assert self._odometry is not None
+        odometry, frame = self._odometry, message.header.frame_id
+        if frame != self._grid_frame:
+            self._problems[topics.ODOMETRY] = (
+                f"odometry is in frame {frame!r}, grid_frame is {self._grid_frame!r}: no grid; "
+                "make them the same"
+            )
+            return
+        pose = message.pose.pose
+        self._add(
+            topics.ODOMETRY,
+            lambda turn: odometry.add(
+                stamp_ns(message.header.stamp), pose.position.x, pose.position.y, turn
+            ),
+            pose.orientation,
+        )
+
+    def _on_imu(self, message: Any) -> None:
+        assert self._attitude is not None
+        attitude = self._attitude
+        self._add(
+            topics.IMU,
+            lambda turn: attitude.add(stamp_ns(message.header.stamp), turn),
+            message.orientation,
+        )
+
+    def _add(self, topic: Topic, add: Any, orientation: Any) -> None:
+        try:
+            add((orientation.x, orientation.y, orientation.z, orientation.w))
+        except SegRosError as error:
+            self._problems[topic] = f"{topic.name}: {error}"
+        else:
+            self._problems.pop(topic, None)

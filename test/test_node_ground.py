@@ -1,0 +1,162 @@
+"""The node's grid where the vehicle moves: IMU, odometry and TF at the frame's stamp."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import fields, replace
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from support import running_node
+from test_node import LABELS, camera_of, image_message
+
+from seg_ros.camera import Mounting
+from seg_ros.errors import SegRosError
+from seg_ros.grid import DriveableGrid, GridSpec, occupancy_values
+from seg_ros.ros import topics
+from seg_ros.ros.messages import message_class, ros_messages
+from seg_ros.ros.parameters import BY_NAME
+from seg_ros.world_grid import Pose, place
+
+STAMP = 5 * 10**9
+DEFAULTS = {name: spec.default for name, spec in BY_NAME.items()}
+
+
+def turned(angle, axis):
+    half = {axis: math.sin(angle / 2), "w": math.cos(angle / 2)}
+    return message_class("geometry_msgs/msg/Quaternion")(**half)
+
+
+def imu(stamp, pitch):
+    return message_class("sensor_msgs/msg/Imu")(
+        header=ros_messages().header(stamp, "base_link"), orientation=turned(pitch, "y")
+    )
+
+
+def odometry(stamp, pose, frame="odom"):
+    message = message_class("nav_msgs/msg/Odometry")(
+        header=ros_messages().header(stamp, frame), child_frame_id="base_link"
+    )
+    message.pose.pose.position.x, message.pose.pose.position.y = pose.x, pose.y
+    message.pose.pose.orientation = turned(pose.yaw, "z")
+    return message
+
+
+def test_the_grid_follows_pitch_and_pose_at_the_stamp(tmp_path, client, scene, segmenter):
+    camera, image = camera_of(scene), scene[0].image
+    mounted = {
+        f"camera_{f.name}": float(getattr(camera.mounting, f.name)) for f in fields(Mounting)
+    }
+    with running_node(
+        tmp_path / "node.log",
+        grid_frame="odom",
+        attitude_source="imu",
+        attitude_slope_time=0.0,
+        **mounted,
+    ):
+        client.listen(topics.GRID, topics.CONTACTS)
+        send = {
+            topic: client.publisher(topic)
+            for topic in (topics.IMAGE, topics.CAMERA_INFO, topics.ODOMETRY, topics.IMU)
+        }
+        header = ros_messages().header(STAMP, "camera")
+        send[topics.CAMERA_INFO].publish(ros_messages().camera_info(header, camera))
+        send[topics.IMAGE].publish(image_message(image, STAMP))
+        client.diagnosis(lambda v: "no imu within 0.2 s" in v["camera"])
+
+        send[topics.IMU].publish(imu(STAMP - 10**7, 0.01))
+        send[topics.IMU].publish(imu(STAMP + 10**7, 0.03))
+        send[topics.ODOMETRY].publish(odometry(STAMP - 10**7, Pose(10.0, 5.0, 0.5)))
+        send[topics.ODOMETRY].publish(odometry(STAMP + 10**7, Pose(12.0, 5.0, 0.5)))
+        time.sleep(0.5)  # they are best effort inputs: nothing says that they are in
+        send[topics.IMAGE].publish(image_message(image, STAMP))
+        (grid,) = client.wait_for(topics.GRID)
+        (scan,) = client.wait_for(topics.CONTACTS)
+
+    tilted = replace(camera, mounting=camera.mounting.tilted(0.0, 0.02))
+    ours = DriveableGrid(GridSpec(), tilted, LABELS)
+    cells = ours.cells(segmenter.segment(image).class_mask())
+    placed, spec = place(cells, GridSpec(), Pose(11.0, 5.0, 0.5))
+    assert grid.header.frame_id == "odom"
+    assert (grid.info.origin.position.x, grid.info.origin.position.y) == (spec.x_min, spec.y_min)
+    data = np.array(grid.data, np.int8).reshape(grid.info.height, grid.info.width)
+    # The pitch between two messages is 0.02 to the last bit or two, a pixel's edge may feel that.
+    assert np.mean(data != occupancy_values(placed, "nav2")) < 1e-3
+    assert scan.header.frame_id == "base_link"
+    contacts = ours.first_contacts()
+    assert scan.range_max == pytest.approx(contacts.range_max, rel=1e-3)
+    assert len(scan.ranges) == len(contacts.ranges)
+
+
+def test_odometry_of_another_frame_is_said(tmp_path, client, scene):
+    with running_node(tmp_path / "node.log", grid_frame="odom"):
+        client.listen(topics.GRID)
+        images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
+        poses = client.publisher(topics.ODOMETRY)
+        header = ros_messages().header(STAMP, "camera")
+        infos.publish(ros_messages().camera_info(header, camera_of(scene)))
+        poses.publish(odometry(STAMP, Pose(0.0, 0.0, 0.0), "map"))
+        time.sleep(0.5)
+        images.publish(image_message(scene[0].image, STAMP))
+        client.diagnosis(lambda v: "odometry is in frame 'map'" in v["camera"])
+
+
+class FakeBuffer:
+    """As much of tf2_ros.Buffer as is asked: one transform, known at one stamp."""
+
+    asked: list[tuple]
+
+    def lookup_transform(self, target, source, time, timeout):
+        type(self).asked.append((target, source, time.nanoseconds))
+        if time.nanoseconds != STAMP:
+            raise LookupError("extrapolation\ninto the future")
+        xyz = SimpleNamespace(x=1.5, y=0.1, z=1.6)
+        level = SimpleNamespace(x=-0.5, y=0.5, z=-0.5, w=0.5)
+        return SimpleNamespace(transform=SimpleNamespace(translation=xyz, rotation=level))
+
+
+@pytest.fixture
+def fake_tf2(monkeypatch):
+    FakeBuffer.asked = []
+    module = ModuleType("tf2_ros")
+    module.Buffer, module.TransformException = FakeBuffer, LookupError
+    module.TransformListener = lambda *_: SimpleNamespace(unregister=lambda: None)
+    monkeypatch.setitem(sys.modules, "tf2_ros", module)
+
+
+def vehicle(**changes):
+    from seg_ros.ros.vehicle import Vehicle
+
+    return Vehicle(None, {**DEFAULTS, **changes})
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_the_mounting_comes_from_tf_at_the_frames_stamp(scene):
+    camera = camera_of(scene)
+    found = vehicle(mounting_source="tf").camera_at(camera, "front_optical", STAMP)
+    assert FakeBuffer.asked == [("base_link", "front_optical", STAMP)]
+    assert found.mounting.position.tolist() == [1.5, 0.1, 1.6]
+    assert found.mounting.pitch == pytest.approx(0.0)
+    assert replace(found, mounting=camera.mounting) == camera
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_no_transform_is_one_clear_line(scene):
+    with pytest.raises(SegRosError, match=r"'front_optical' to 'base_link'.*into the future"):
+        vehicle(mounting_source="tf").camera_at(camera_of(scene), "front_optical", STAMP + 1)
+
+
+def test_tf_without_tf2_ros_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    with pytest.raises(SegRosError, match="tf2_ros is not installed; install"):
+        vehicle(mounting_source="tf")
+
+
+def test_without_sources_the_parameters_stand(scene):
+    camera = camera_of(scene)
+    assert vehicle().camera_at(camera, "camera", STAMP) == camera
+    assert vehicle().pose_at(STAMP) is None
+    assert vehicle().subscriptions() == {}
