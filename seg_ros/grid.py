@@ -191,7 +191,6 @@ class DriveableGrid:
     ) -> None:
         self.spec = spec
         self.camera = camera
-        self.labels = labels
         self.rules = rules or GridRules()
         height = camera.mounting.z
         self._meaning = np.full(256, NOTHING, np.uint8)
