@@ -37,7 +37,9 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
-_PICTURES = {".png", ".jpg", ".jpeg"}
+PICTURES = {".png", ".jpg", ".jpeg"}
+"""Suffixes of picture files, in lower case."""
+
 _FOLDER_RATE = 10
 _CLOCKLESS_START = NANOSECONDS
 """Videos and folders have no clock: their first frame is at 1 s, as ROS reads 0 as "not set"."""
@@ -154,7 +156,7 @@ class _FolderDrive(Drive):
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._files = sorted(
-            (f for f in path.iterdir() if f.suffix.lower() in _PICTURES), key=_by_number
+            (f for f in path.iterdir() if f.suffix.lower() in PICTURES), key=by_number
         )
         if not self._files:
             raise SegRosError(f"{path} has neither a bag's metadata.yaml nor PNG or JPEG images")
@@ -166,7 +168,7 @@ class _FolderDrive(Drive):
     def frames(self) -> Iterator[DriveFrame]:
         for index, file in enumerate(self._files):
             stamp = _CLOCKLESS_START + index * NANOSECONDS // _FOLDER_RATE
-            yield DriveFrame(index, stamp, "camera", partial(_read_picture, file))
+            yield DriveFrame(index, stamp, "camera", partial(read_picture, file))
 
 
 @dataclass
@@ -177,7 +179,13 @@ class _Picture:
     data: bytes
 
 
-def _read_picture(file: Path) -> NDArray[np.uint8]:
+def read_picture(file: Path) -> NDArray[np.uint8]:
+    """Read a PNG or JPEG file as (H, W, 3) uint8 BGR.
+
+    Raises:
+        SegRosError: it cannot be read, or is damaged; the message names the file.
+
+    """
     try:
         return decode_compressed(_Picture(file.suffix, file.read_bytes()))
     except OSError as error:
@@ -186,7 +194,7 @@ def _read_picture(file: Path) -> NDArray[np.uint8]:
         raise SegRosError(f"{file}: {error}") from error
 
 
-def _by_number(file: Path) -> list[tuple[int, str]]:
+def by_number(file: Path) -> list[tuple[int, str]]:
     """Sort key by which frame_2 comes before frame_10."""
     parts = re.findall(r"\d+|\D+", file.name)
     return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]

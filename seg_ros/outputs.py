@@ -7,7 +7,7 @@ that what a broken run leaves behind never looks like a result.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
@@ -51,7 +51,9 @@ RESULT_TOPICS = {
 }
 """Topics of the result bag and their types."""
 
-_NAMES = ("result", "overlay.mp4", "sheet.png")
+REPLAY_NAMES = ("result", "overlay.mp4", "sheet.png")
+"""What a replay leaves in its folder."""
+
 _SHEET_ROWS = 5
 
 
@@ -61,15 +63,18 @@ class OutputFolder:
     Args:
         path: the folder; made when it is not there.
         replace: whether results of an earlier run may be replaced.
+        names: what the run will leave in the folder.
 
     Raises:
         SegRosError: there are results already and ``replace`` is false, or it cannot be made.
 
     """
 
-    def __init__(self, path: Path, replace: bool = False) -> None:
+    def __init__(
+        self, path: Path, replace: bool = False, names: Sequence[str] = REPLAY_NAMES
+    ) -> None:
         self.path = path
-        there = [name for name in _NAMES if (path / name).exists()]
+        there = [name for name in names if (path / name).exists()]
         if there and not replace:
             raise SegRosError(
                 f"{path} already holds {', '.join(there)}; choose another folder, or --replace them"
