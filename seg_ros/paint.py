@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from seg_ros.bands import run_in_bands
 from seg_ros.grid import FREE, OCCUPIED, UNKNOWN, GridSpec
-from seg_ros.labels import LabelSet
+from seg_ros.labels import UNLABELLED, ClassLabel, LabelSet
 
 _OUTSIDE_BGR = (40, 40, 40)
 _VEHICLE = (-1.0, 3.6, 0.9)
 """Rear, front and half width in ``base_link`` of the car that is drawn: it is there for scale."""
 
 _CELL_BGR = {FREE: (96, 160, 64), OCCUPIED: (48, 48, 200), UNKNOWN: (70, 70, 70)}
+_RIGHT_BGR, _WRONG_BGR, _INK = (60, 130, 30), (40, 40, 220), (30, 30, 30)
+_FONT = 0.42
+_LINE = 22
+_SWATCH = 14
 
 
 def colorize(
@@ -194,7 +198,139 @@ def contact_sheet(
     )
 
 
-def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int]) -> None:
+def difference(
+    frame: NDArray[np.uint8], truth: NDArray[np.uint8], prediction: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Show where a prediction is wrong, red on a grey frame; what has no class is nearly black.
+
+    Args:
+        frame: (H', W', 3) uint8 BGR of any size; it is stretched to that of the masks.
+        truth: (H, W) uint8, 255 = no class.
+        prediction: (H, W) uint8.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    """
+    height, width = truth.shape
+    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    picture = np.repeat(grey[:, :, None] // 2 + 40, 3, axis=2)
+    picture[truth == UNLABELLED] //= 4
+    picture[(truth != UNLABELLED) & (truth != prediction)] = _WRONG_BGR
+    return np.asarray(picture, np.uint8)
+
+
+def legend(labels: LabelSet, width: int) -> NDArray[np.uint8]:
+    """Write the names of the classes beside their colours, in as many lines as they need.
+
+    Returns:
+        (H, width, 3) uint8 BGR.
+
+    """
+    step = _SWATCH + max(_text_width(label.name) for label in labels.classes) + 24
+    columns = max(1, (width - 8) // step)
+    lines = -(-len(labels) // columns)
+    picture = np.full((lines * _LINE + 8, width, 3), 24, np.uint8)
+    for i, label in enumerate(labels.classes):
+        x, y = 8 + i % columns * step, 4 + i // columns * _LINE
+        _swatch(picture, (x, y + 3), label)
+        _write(picture, label.name, (x + _SWATCH + 6, y + 15))
+    return picture
+
+
+def confusion_picture(
+    confusion: NDArray[np.int64], labels: LabelSet, class_iou: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """Draw a confusion matrix: per true class (row) how its pixels were classified (column).
+
+    Cells say per cent of their row, green on the diagonal and red beside it, the stronger the
+    more; what rounds to 0 is not written. Rows of classes without a pixel are grey. At the right
+    stand the class's IoU and its share of all pixels.
+
+    Args:
+        confusion: (C, C) int64, rows the true class, columns the predicted one.
+        labels: the C classes.
+        class_iou: (C,) float64, NaN where there is none.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    """
+    count = len(labels)
+    cell = max(26, min(44, 2400 // count))
+    names = _SWATCH + 24 + max(_text_width(label.name) for label in labels.classes)
+    left, top = names, names + 2 * _LINE
+    size = (top + count * cell + 12, max(left + count * cell + 130, 560), 3)
+    picture = np.full(size, 255, np.uint8)
+    strip = np.full((count * cell, names, 3), 255, np.uint8)
+    for i, label in enumerate(labels.classes):
+        middle = i * cell + cell // 2
+        _swatch(strip, (8, middle - _SWATCH // 2), label)
+        _text(strip, label.name, (_SWATCH + 16, middle + 5), _INK)
+    picture[top : top + count * cell, :left] = strip
+    # Turned to the left, what was the top of the strip is the left, and its names start below.
+    turned = np.rot90(strip)
+    picture[top - names : top, left : left + count * cell] = turned
+    _text(picture, "rows: true class   columns: predicted class", (8, 20), _INK)
+    _text(picture, "% of the true class's pixels", (8, 20 + _LINE), _INK)
+    right = left + count * cell + 14
+    _text(picture, "IoU", (right, top - 10), _INK)
+    _text(picture, "pixels", (right + 52, top - 10), _INK)
+    totals = confusion.sum(axis=1)
+    for row in range(count):
+        share = confusion[row] / totals[row] if totals[row] else None
+        for column in range(count):
+            _confusion_cell(
+                picture,
+                (left + column * cell, top + row * cell, cell),
+                None if share is None else float(share[column]),
+                row == column,
+            )
+        y = top + row * cell + cell // 2 + 5
+        iou = "-" if np.isnan(class_iou[row]) else f"{class_iou[row]:.3f}"
+        _text(picture, iou, (right, y), _INK)
+        _text(picture, f"{totals[row] / max(totals.sum(), 1):.1%}", (right + 52, y), _INK)
+    return picture
+
+
+def _confusion_cell(
+    picture: NDArray[np.uint8], where: tuple[int, int, int], share: float | None, right: bool
+) -> None:
+    x, y, size = where
+    inner = picture[y : y + size - 1, x : x + size - 1]
+    if share is None:
+        inner[:] = 228
+        return
+    # The root: confusions of a few per cent are what a reader looks for.
+    strength = share**0.5
+    full = np.array(_RIGHT_BGR if right else _WRONG_BGR)
+    inner[:] = np.rint(245 + (full - 245) * strength)
+    text = f"{share * 100:.0f}"
+    if text != "0":
+        ink = (255, 255, 255) if strength > 0.6 else _INK
+        _text(picture, text, (x + (size - _text_width(text)) // 2, y + size // 2 + 5), ink)
+
+
+def _swatch(picture: NDArray[np.uint8], at: tuple[int, int], label: ClassLabel) -> None:
     x, y = at
-    for origin, color in (((x + 1, y + 1), (0, 0, 0)), ((x, y), (255, 255, 255))):
-        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)
+    picture[y : y + _SWATCH, x : x + _SWATCH] = 128
+    picture[y + 1 : y + _SWATCH - 1, x + 1 : x + _SWATCH - 1] = label.color[::-1]
+
+
+def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int]) -> None:
+    """Write white on a black shadow, to be read on anything."""
+    x, y = at
+    _text(picture, text, (x + 1, y + 1), (0, 0, 0))
+    _text(picture, text, at, (255, 255, 255))
+
+
+def _text(
+    picture: NDArray[np.uint8], text: str, at: tuple[int, int], color: tuple[int, int, int]
+) -> None:
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, _FONT, color, 1, cv2.LINE_AA)
+
+
+def _text_width(text: str) -> int:
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _FONT, 1)
+    return int(width)
