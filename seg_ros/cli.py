@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from seg_ros import __version__
 from seg_ros.camera import load_camera
+from seg_ros.datasets import open_dataset
 from seg_ros.drive import open_drive
 from seg_ros.engines import RUNTIMES
 from seg_ros.errors import SegRosError
+from seg_ros.evaluate import EVALUATION_NAMES, evaluate, evaluation_table, write_pictures
 from seg_ros.models.catalogue import DEFAULT, catalogue
 from seg_ros.outputs import OutputFolder
 from seg_ros.pipeline import Pipeline
@@ -77,6 +79,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--camera", type=Path, help="camera YAML, instead of the drive's camera")
     command.set_defaults(run=_demo)
 
+    command = commands.add_parser("evaluate", help="score a model on labelled images")
+    command.add_argument("model", metavar="MODEL", help="catalogue name or ONNX file")
+    command.add_argument("dataset", type=Path, metavar="DATASET", help="folder of labelled images")
+    command.add_argument("--split", default="", help="part of the data set (default val)")
+    command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
+    command.add_argument("--runtime", default="auto", choices=RUNTIMES)
+    command.add_argument("-o", "--out", type=Path, help="folder for confusion.png and worst.png")
+    command.add_argument("--replace", action="store_true", help="replace pictures already there")
+    command.add_argument("--json", type=Path, help="write the figures to this file")
+    command.set_defaults(run=_evaluate)
+
     command = commands.add_parser("models", help="list the models that come with the package")
     command.set_defaults(run=_models)
     return parser
@@ -107,7 +120,7 @@ def _replay(options: argparse.Namespace) -> int:
         )
     values: dict[str, Any] = asdict(figures)
     if options.json:
-        options.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        _write_json(options.json, values)
     print(
         text_table(
             [
@@ -134,6 +147,38 @@ def _demo(options: argparse.Namespace) -> int:
     return demo(
         options.drive, options.topic, options.out, options.rate, options.model, options.camera
     )
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    folder = OutputFolder(options.out, options.replace, EVALUATION_NAMES) if options.out else None
+    segmenter = Segmenter.load(options.model, options.labels, options.runtime)
+    dataset = open_dataset(options.dataset, segmenter.labels, options.split)
+    with tqdm(total=len(dataset.images), unit="image", desc="evaluate") as bar:
+        evaluation = evaluate(segmenter, dataset, on_image=bar.update)
+    print(evaluation_table(evaluation))
+    if options.json:
+        info = segmenter.engine_info
+        values = {
+            "model": segmenter.model_name,
+            "engine": f"{info.runtime} {info.precision}",
+            "dataset": str(options.dataset),
+            "layout": dataset.layout,
+            "split": dataset.split,
+            **evaluation.as_dict(),
+        }
+        _write_json(options.json, values)
+    if folder:
+        write_pictures(evaluation, folder.work)
+        folder.publish()
+        print(f"look at {options.out}/confusion.png and worst.png")
+    return 0
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SegRosError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _models(_: argparse.Namespace) -> int:
