@@ -58,7 +58,14 @@ setup(
         "cpu": ["openvino>=2025.0"],
         "export": ["torch>=2.6", "transformers>=5.0", "onnx>=1.17", "onnxscript>=0.5"],
         "tensorrt": ["tensorrt>=10.3", "cuda-python>=12.9"],
-        "dev": ["mypy>=2.0", "pytest>=8", "ruff>=0.15", "types-PyYAML", "types-tqdm"],
+        "dev": [
+            "mypy>=2.0",
+            "pytest>=8",
+            "ruff>=0.15",
+            "scikit-learn>=1.5",  # the tests check the scores of seg_ros evaluate against it
+            "types-PyYAML",
+            "types-tqdm",
+        ],
     },
     entry_points={
         "console_scripts": [

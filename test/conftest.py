@@ -44,3 +44,12 @@ def real_drives() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded drives at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """Folder of the CamVid frames and labels, which only the developers have."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "camvid"
+    if not folder.is_dir():
+        pytest.skip(f"no CamVid at {folder}")
+    return folder
