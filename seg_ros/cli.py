@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,6 +31,7 @@ from seg_ros.tables import text_table
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 1 after a one-line error."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind
     try:
         code: int = options.run(options)
     except SegRosError as error:
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--preload", action="store_true", help="read every frame into memory before the first"
     )
+    command.add_argument("--namespace", default="", help="of the topics, such as /front")
     command.set_defaults(run=_play)
 
     command = commands.add_parser("demo", help="run node, player and recorder on a drive")
@@ -138,7 +141,16 @@ def _play(options: argparse.Namespace) -> int:
 
     camera = load_camera(options.camera) if options.camera else None
     drive = open_drive(options.drive, options.topic)
-    return play(drive, camera, options.rate, options.loop, options.wait, options.preload)
+    play(
+        drive,
+        camera,
+        options.rate,
+        options.loop,
+        options.wait,
+        options.preload,
+        options.namespace,
+    )
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

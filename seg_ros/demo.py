@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from seg_ros.tables import text_table
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
+_SETTLE_SECONDS = 2.5
+"""For the last frames, and for the diagnostics after them, which come once a second."""
 _LISTENING = "listening on"
 
 
@@ -54,16 +56,16 @@ def demo(
     """
     drive = open_drive(source, topic)
     found = find_model(model)
-    mounting = load_camera(camera_file).mounting if camera_file else None
-    if mounting is None and drive.camera is not None:
-        mounting = drive.camera.mounting
+    camera = load_camera(camera_file) if camera_file else None
+    if source == SYNTHETIC and camera is None:
+        camera = drive.camera  # a bag's says nothing of the mounting
     node_arguments = [
         f"model:={model}",
         f"image_transport:={'compressed' if drive.message_type == COMPRESSED_IMAGE else 'raw'}",
     ]
-    if mounting is not None:
+    if camera is not None:
         node_arguments += [
-            f"camera_{f.name}:={getattr(mounting, f.name)}" for f in fields(mounting)
+            f"camera_{f.name}:={getattr(camera.mounting, f.name)}" for f in fields(camera.mounting)
         ]
     player_arguments = [source, "--wait", f"--rate={rate}"]
     player_arguments += ["--preload"] if source == SYNTHETIC else []  # it renders below real time
@@ -91,8 +93,12 @@ def _run_live(
 ) -> dict[str, Any]:
     """Run the three processes; return what the recorder counted and the node's diagnostics."""
     environment = _environment()
-    record = ["seg_ros.ros.record", str(bag)]
-    node = ["seg_ros.ros.node", "--ros-args", *(a for n in node_arguments for a in ("-p", n))]
+    # A namespace of its own: neither another demo nor a robot in the same domain is mixed in.
+    namespace = f"/seg_ros_demo_{os.getpid()}"
+    record = ["seg_ros.ros.record", str(bag), f"--namespace={namespace}"]
+    node = ["seg_ros.ros.node", "--ros-args", "-r", f"__ns:={namespace}"]
+    node += [a for argument in node_arguments for a in ("-p", argument)]
+    play = ["seg_ros.cli", "play", *player_arguments, f"--namespace={namespace}"]
     print(f"starting recorder and node, then playing {drive.name}", flush=True)
     with (
         _process(record, environment, logs / "recorder.log") as recorder,
@@ -100,16 +106,20 @@ def _run_live(
     ):
         _wait_for("ready", recorder, logs / "recorder.log")
         _wait_for(_LISTENING, segmenter, logs / "node.log")
-        played = subprocess.run(
-            [sys.executable, "-m", "seg_ros.cli", "play", *player_arguments],
-            env=environment,
-            check=False,
-        )
-        time.sleep(2.0)  # for the last frames, and for the diagnostics that count them
+        others = {logs / "recorder.log": recorder, logs / "node.log": segmenter}
+        with _process(play, environment, None) as player:
+            while player.poll() is None:
+                for log, process in others.items():
+                    if process.poll() is not None:
+                        raise SegRosError(
+                            f"{log.stem} ended while the drive played; what it said is in {log}"
+                        )
+                time.sleep(0.1)
+        if player.returncode:
+            raise SegRosError(f"the player ended with exit code {player.returncode}")
+        time.sleep(_SETTLE_SECONDS)
         _stop(recorder, logs / "recorder.log")
         _stop(segmenter, logs / "node.log")
-    if played.returncode:
-        raise SegRosError(f"the player ended with exit code {played.returncode}")
     summary: dict[str, Any] = json.loads(
         (logs / "recorder.log").read_text(encoding="utf-8").strip().splitlines()[-1]
     )
@@ -117,7 +127,7 @@ def _run_live(
 
 
 def _environment() -> dict[str, str]:
-    """Keep the processes away from other robots; each passes images through shared memory."""
+    """Keep the processes on this machine and, where nobody chose a domain, in one of their own."""
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     environment.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
@@ -126,10 +136,10 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _process(
-    module: Sequence[str], environment: dict[str, str], log: Path
+    module: Sequence[str], environment: dict[str, str], log: Path | None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Python module as a process that does not outlive the block."""
-    with log.open("wb") as output:
+    """Run a Python module as a process that does not outlive the block; no log is the terminal."""
+    with log.open("wb") if log else nullcontext() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *module], env=environment, stdout=output, stderr=output
         )
@@ -182,6 +192,7 @@ def _print_figures(drive: Drive, summary: dict[str, Any], out: Path) -> None:
                 )),
                 ("latency p50 / p99", f"{said['latency p50 ms']} / {said['latency p99 ms']} ms"),
                 ("engine p50 / p99", f"{said['engine p50 ms']} / {said['engine p99 ms']} ms"),
+                ("camera", said["camera"]),
                 ("model", said["model"]),
                 ("engine", said["engine"]),
                 ("device", said["device"]),

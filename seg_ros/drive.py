@@ -148,6 +148,10 @@ class _SyntheticDrive(Drive):
             yield DriveFrame(index, frame.stamp_ns, "camera", partial(_same, frame.image))
 
 
+def _fail(reason: str) -> NDArray[np.uint8]:
+    raise SegRosError(reason)
+
+
 def _same(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image
 
@@ -229,16 +233,25 @@ class _VideoDrive(Drive):
         with self._open() as (container, stream):
             rate = Fraction(stream.average_rate or _FOLDER_RATE)
             first: Fraction | None = None
+            read = 0
             for index, frame in enumerate(container.decode(stream)):
                 has_time = frame.pts is not None and frame.time_base is not None
                 time = frame.pts * frame.time_base if has_time else index / rate
                 first = time if first is None else first
                 stamp = _CLOCKLESS_START + int((time - first) * NANOSECONDS)
+                read = index + 1
                 yield DriveFrame(index, stamp, "camera", partial(_upright, frame))
+            if self._frame_count and read < self._frame_count:
+                raise SegRosError(
+                    f"video {self.name} ends after {read} of {self._frame_count} frames: it was "
+                    "cut off"
+                )
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
     """Turn a decoded video frame into BGR, turned as its player would show it."""
+    if frame.is_corrupt:
+        raise SegRosError("the video is damaged here; the decoder guessed parts of the picture")
     image: NDArray[np.uint8] = frame.to_ndarray(format="bgr24")
     turns = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
     turn = turns.get(int(frame.rotation) % 360)
@@ -307,11 +320,17 @@ class _BagDrive(Drive):
         with self._open() as reader:
             wanted = [c for c in reader.connections if c.topic == self.topic]
             decode: Any = decode_image if self.message_type == IMAGE else decode_compressed
-            for index, (connection, _, data) in enumerate(reader.messages(connections=wanted)):
-                message: Any = reader.deserialize(data, connection.msgtype)
+            for index, (connection, log_ns, data) in enumerate(reader.messages(connections=wanted)):
+                try:
+                    message: Any = reader.deserialize(data, connection.msgtype)
+                except Exception as error:  # rosbags lets those of numpy and struct through
+                    reason = f"its message is damaged: {_one_line(error)}"
+                    yield DriveFrame(index, log_ns, "", partial(_fail, reason))
+                    continue
                 yield DriveFrame(
                     index,
-                    stamp_ns(message.header.stamp),
+                    # A stamp of 0 is one that the driver did not set.
+                    stamp_ns(message.header.stamp) or log_ns,
                     message.header.frame_id,
                     partial(decode, message),
                     bytes(data),

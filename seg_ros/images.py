@@ -6,6 +6,7 @@ from. Colours are converted by cv_bridge where ROS brought it and by rosbags-ima
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ _PIXEL_BYTES = {
     "uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2,
 }  # fmt: skip
 _PLANAR = {"nv12": cv2.COLOR_YUV2BGR_NV12, "nv21": cv2.COLOR_YUV2BGR_NV21}
+# Many cameras pad before the end marker, which costs no pixel.
+_PADDED = re.compile(r"Corrupt JPEG data: \d{1,2} extraneous bytes before marker 0xd9")
 _SAME_AS = {"8UC1": "mono8", "8UC3": "bgr8"}
 
 
@@ -129,6 +132,8 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
             # strict: libjpeg otherwise fills what is missing with grey and calls it an image.
             return _bgr(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True))
         except ValueError as error:
+            if _PADDED.search(str(error)):
+                return _bgr(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=False))
             raise SegRosError(f"JPEG image of {len(data)} bytes is damaged: {error}") from error
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         image = None
@@ -139,7 +144,7 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
         return _bgr(image)
     raise SegRosError(
         f"compressed image of {len(data)} bytes with format {message.format!r} is neither JPEG nor "
-        "PNG; convert it, or use image_transport raw"
+        "PNG; only those two are read"
     )
 
 

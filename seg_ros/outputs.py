@@ -6,6 +6,7 @@ that what a broken run leaves behind never looks like a result.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -55,6 +56,8 @@ REPLAY_NAMES = ("result", "overlay.mp4", "sheet.png")
 """What a replay leaves in its folder."""
 
 _SHEET_ROWS = 5
+_UNFINISHED = ".unfinished."
+"""With the number of the process that writes there, so that two runs do not meet."""
 
 
 class OutputFolder:
@@ -79,9 +82,11 @@ class OutputFolder:
             raise SegRosError(
                 f"{path} already holds {', '.join(there)}; choose another folder, or --replace them"
             )
-        self.work = path / ".unfinished"
+        self.work = path / f"{_UNFINISHED}{os.getpid()}"
         try:
-            shutil.rmtree(self.work, ignore_errors=True)
+            for left in path.glob(f"{_UNFINISHED}*"):
+                if left == self.work or not Path("/proc", left.suffix[1:]).exists():
+                    shutil.rmtree(left)
             self.work.mkdir(parents=True)
         except OSError as error:
             raise SegRosError(f"cannot write into {path}: {error.strerror or error}") from error
@@ -237,9 +242,13 @@ def write_sheet(bag: Path, drive: Drive, labels: LabelSet, path: Path) -> None:
     count = min(_SHEET_ROWS, len(stamps))
     chosen = {stamps[(2 * i + 1) * len(stamps) // (2 * count)] for i in range(count)}
     tiles: dict[int, dict[str, NDArray[np.uint8]]] = {stamp: {} for stamp in sorted(chosen)}
+    missing = set(chosen)
     for frame in drive.frames():
-        if frame.stamp_ns in chosen:
+        if frame.stamp_ns in missing:
             tiles[frame.stamp_ns]["frame"] = frame.decode()
+            missing.remove(frame.stamp_ns)
+        if not missing:
+            break
     for topic, name, draw in (
         (MASK_TOPIC, "mask", lambda m: colorize(decode_image(m)[:, :, 0], labels)),
         (OVERLAY_TOPIC, "overlay", decode_compressed),

@@ -33,6 +33,7 @@ def write_bag(
     compressed: bool = False,
     sqlite: bool = False,
     topic: str = "/camera/image_raw",
+    log_ns: Sequence[int] = (),
 ) -> Path:
     """Write a rosbag2 of (stamp in ns, BGR image) frames, with CameraInfo if a camera is given."""
     messages = bag_messages()
@@ -47,7 +48,7 @@ def write_bag(
             "sensor_msgs/msg/CameraInfo",
             typestore=typestore(),
         )
-        for stamp, image in frames:
+        for index, (stamp, image) in enumerate(frames):
             header = messages.header(stamp, "camera")
             if infos:
                 info = messages.camera_info(header, camera)
@@ -57,7 +58,8 @@ def write_bag(
                 if compressed
                 else messages.image(header, image)
             )
-            writer.write(images, stamp, typestore().serialize_cdr(message, image_type))
+            logged = log_ns[index] if log_ns else stamp
+            writer.write(images, logged, typestore().serialize_cdr(message, image_type))
     return path
 
 
@@ -73,9 +75,10 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT
 class NodeProcess:
     """The segmentation node in a process of its own."""
 
-    def __init__(self, log: Path, parameters: dict[str, Any]) -> None:
+    def __init__(self, log: Path, parameters: dict[str, Any], *ros_arguments: str) -> None:
         self.log = log
         arguments = [a for k, v in parameters.items() for a in ("-p", f"{k}:={v}")]
+        arguments += ros_arguments
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "seg_ros.ros.node", "--ros-args", *arguments],
@@ -109,9 +112,9 @@ class NodeProcess:
 
 
 @contextmanager
-def running_node(log: Path, **parameters: Any) -> Iterator[NodeProcess]:
+def running_node(log: Path, *ros_arguments: str, **parameters: Any) -> Iterator[NodeProcess]:
     """Run the node; unless told otherwise it is active when the block begins."""
-    node = NodeProcess(log, parameters)
+    node = NodeProcess(log, parameters, *ros_arguments)
     try:
         if parameters.get("autostart", True) is True:
             node.wait_for("listening on")
@@ -237,7 +240,9 @@ class Client:
         answer = self.call(GetState, "/segmentation_node/get_state", GetState.Request())
         return answer.current_state.label
 
-    def diagnosis(self, until: Callable[[dict[str, str]], Any]) -> tuple[Any, dict[str, str]]:
+    def diagnosis(
+        self, until: Callable[[dict[str, str]], Any], node: str = "segmentation_node"
+    ) -> tuple[Any, dict[str, str]]:
         """Return the first diagnostics status for whose values the condition holds."""
         got = self.messages[topics.DIAGNOSTICS.name]
 
@@ -245,7 +250,7 @@ class Client:
             for message in list(got):
                 for status in message.status:
                     values = {pair.key: pair.value for pair in status.values}
-                    if status.name.endswith("segmentation") and until(values):
+                    if status.name == f"{node}: segmentation" and until(values):
                         return status, values
             return None
 

@@ -141,6 +141,58 @@ def test_a_video(tmp_path):
         assert np.abs(np.array(seen) - shades).max() < 4
 
 
+def test_a_damaged_video_is_no_picture_where_the_decoder_guesses(tmp_path):
+    path = tmp_path / "drive.mp4"
+    noise = np.random.default_rng(5).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "100"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for shift in range(12):
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, shift * 5, axis=1), format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    for at in range(len(data) // 3, len(data) * 2 // 3, 997):
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+    outcomes = []
+    try:
+        for frame in open_drive(str(path)).frames():
+            try:
+                frame.decode()
+                outcomes.append("whole")
+            except SegRosError as error:
+                assert "the video is damaged here" in str(error)
+                outcomes.append("damaged")
+    except SegRosError as error:
+        outcomes.append(str(error))
+    assert "damaged" in outcomes
+
+
+def test_a_cut_video_says_so_after_its_frames(tmp_path):
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    noise = np.random.default_rng(5).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    with av.open(str(whole), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for _ in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="bgr24")))
+        container.mux(stream.encode(None))
+    data = whole.read_bytes()
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    drive = open_drive(str(cut))
+    got = 0
+    with pytest.raises(SegRosError, match=r"cut.mp4"):
+        for _ in drive.frames():
+            got += 1
+    assert 0 <= got < 20
+
+
+def test_stamps_that_the_driver_did_not_set_are_the_recorders(tmp_path):
+    bag = write_bag(tmp_path / "bag", [(0, frames(1)[0][1])], log_ns=[5_000])
+    assert [f.stamp_ns for f in open_drive(str(bag)).frames()] == [5_000]
+
+
 @pytest.mark.parametrize("name", ["drive.mp4", "drive.avi"])
 def test_a_file_that_is_no_video(tmp_path, name):
     path = tmp_path / name

@@ -227,7 +227,46 @@ def test_an_uncalibrated_camera_gives_no_grid_but_masks(tmp_path, client, scene)
         images.publish(image_message(scene[0].image, 3))
         (grid,) = client.wait_for(topics.GRID)
         assert stamp_ns(grid.header.stamp) == 3
-        client.diagnosis(lambda v: v["camera"] == "ok")
+        client.diagnosis(lambda v: v["camera"] == "ok, mounting assumed")
+
+
+def test_a_frame_of_which_nothing_was_published_does_not_count_as_published(
+    tmp_path, client, scene
+):
+    with running_node(tmp_path / "node.log"):
+        client.listen(topics.GRID)
+        client.publisher(topics.IMAGE).publish(image_message(scene[0].image))
+        _, values = client.diagnosis(lambda v: v["failed"] == "1")
+        assert values["published"] == "0"
+        assert "no grid: no camera_info on /camera_info; publish it" in values["last error"]
+
+
+def test_remapping_and_namespace(tmp_path, client, scene):
+    remap = ("-r", "image:=/front/image_raw", "-r", "__ns:=/left")
+    with running_node(tmp_path / "node.log", *remap) as node:
+        assert "listening on /front/image_raw" in node.said()
+        status, _ = client.diagnosis(lambda v: v["received"] == "0", "left/segmentation_node")
+        assert status.name == "left/segmentation_node: segmentation"
+        names = dict(client.node.get_topic_names_and_types())
+        assert "/left/segmentation/mask" in names
+        client.diagnosis(lambda v: v["image publishers"] == "0", "left/segmentation_node")
+        publisher = client.node.create_publisher(
+            type(image_message(scene[0].image)), "/front/image_raw", 1
+        )
+        client.diagnosis(lambda v: v["image publishers"] == "1", "left/segmentation_node")
+        client.node.destroy_publisher(publisher)
+
+
+def test_wrong_arguments_are_one_line():
+    import subprocess
+    import sys
+
+    for arguments in (["--bogus"], ["--ros-args", "--bogus"]):
+        command = [sys.executable, "-m", "seg_ros.ros.node", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert "--bogus" in done.stderr
 
 
 def test_a_late_subscriber_gets_the_last_grid(tmp_path, client, scene):
@@ -304,6 +343,7 @@ def test_lifecycle(tmp_path, client, scene):
         for run in (1, 2):
             assert client.transition("activate")
             assert client.state() == "active"
+            assert not client.transition("activate"), "it was active already"
             client.listen(topics.MASK) if run == 1 else None
             publisher = client.publisher(topics.IMAGE)
             publisher.publish(image_message(scene[0].image, run))

@@ -106,7 +106,7 @@ def test_the_sheet_and_the_figures(replayed):
     assert figures["engine"].startswith("openvino")
     assert figures["model"] == "camvid-b0-start"
     assert 0.1 < figures["driveable_share"] < 0.9
-    assert not (folder / "out" / ".unfinished").exists()
+    assert {f.name for f in (folder / "out").iterdir()} == {"result", "overlay.mp4", "sheet.png"}
 
 
 def test_results_are_not_replaced_unasked(replayed, capsys):

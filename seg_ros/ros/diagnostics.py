@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -28,8 +27,7 @@ class Diagnosis:
         self._hardware = node_name
         self._last: dict[str, int] = {}
         # Rates are per second of this clock; ROS time may stand still or jump.
-        self._last_time = -math.inf
-        self._last_arrival = -math.inf
+        self._last_time = self._last_arrival = time.monotonic()
 
     def message(
         self,
@@ -41,6 +39,7 @@ class Diagnosis:
         image_publishers: int,
         listened: Sequence[str],
         camera_problem: str,
+        mounting_assumed: bool,
         refused: str,
     ) -> Any:
         """Return the DiagnosticArray for this moment.
@@ -54,6 +53,7 @@ class Diagnosis:
             image_publishers: how many publish there.
             listened: names of the outputs somebody subscribes to.
             camera_problem: why there is no grid, or empty.
+            mounting_assumed: whether nobody has said where the camera sits.
             refused: parameters that keep it from being configured, or empty.
 
         """
@@ -79,7 +79,7 @@ class Diagnosis:
             "overhead p50 ms": f"{percentile(snapshot.overhead_ms, 50):.2f}",
             "age of last frame s": self._age(now_ns, snapshot),
             "last error": snapshot.last_error,
-            "camera": camera_problem or "ok",
+            "camera": camera_problem or f"ok{', mounting assumed' if mounting_assumed else ''}",
             "image publishers": str(image_publishers),
             "listened to": " ".join(listened),
         }
@@ -113,9 +113,10 @@ class Diagnosis:
             return 2, snapshot.last_error
         if not active:
             return 1, "inactive" if configured else "not configured"
-        behind = since["dropped"] + since["lost"]
-        if behind:
-            return 1, f"{behind} of the last second's frames came too fast and were dropped"
+        if since["lost"]:
+            return 1, f"{since['lost']} of the last second's frames were lost on the way here"
+        if since["dropped"]:
+            return 1, f"{since['dropped']} of the last second's frames came too fast: dropped"
         return 0, "running"
 
     @staticmethod

@@ -6,6 +6,7 @@ Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, the paramete
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import time
@@ -22,12 +23,17 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy._rclpy_pybind11 import (  # type: ignore[import-not-found]
+    RCLError,
+    UnknownROSArgsError,
+)
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 from seg_ros.camera import CameraModel, load_camera
 from seg_ros.errors import SegRosError
@@ -73,6 +79,7 @@ class SegmentationNode(LifecycleNode):
         super().__init__("segmentation_node", **options)
         self.statistics = FrameStatistics()
         self._refused: dict[str, str] = {}
+        self._given = set(self._parameter_overrides)
         self._values: dict[str, Any] = {}
         self._declare_parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -84,7 +91,8 @@ class SegmentationNode(LifecycleNode):
         self._frame_subscriptions: list[Any] = []
         self._images = {topic: ReusedImage() for topic in topics.FRAME_OUTPUTS}
         self._camera: CameraModel | None = None
-        self._camera_problem = ""
+        self._info_problem = ""  # why the last calibration is no use
+        self._grid_problem = ""  # why the last frame has no grid
         self._last_sequence = 0
         self._image_publishers = 0
         # Diagnostics are wanted most when the node is not active, so they are not managed.
@@ -105,14 +113,15 @@ class SegmentationNode(LifecycleNode):
             try:
                 value = self.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
                 problem = spec.check(value)
-            except ParameterException as error:
-                problem = " ".join(str(error).split())
+            except ParameterException:
+                decimal = " (with a point: 2.0, not 2)" if isinstance(spec.default, float) else ""
+                problem = f"parameter {spec.name} takes {spec.allowed}{decimal}"
                 value = self.declare_parameter(
                     spec.name, spec.default, _descriptor(spec), ignore_override=True
                 ).value
             if problem:
                 self._refused[spec.name] = problem
-                self.get_logger().error(f"{problem}; set parameter {spec.name}, then configure")
+                self.get_logger().error(f"{problem}; set it, then configure the node")
             self._values[spec.name] = value
 
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
@@ -121,6 +130,7 @@ class SegmentationNode(LifecycleNode):
         if reason:
             return SetParametersResult(successful=False, reason=reason)
         self._values = {**self._values, **{k: v for k, v in changes.items() if k in BY_NAME}}
+        self._given.update(changes)
         for name in changes:
             self._refused.pop(name, None)
         if self._pipeline is not None:
@@ -136,6 +146,17 @@ class SegmentationNode(LifecycleNode):
             self._camera = replace(self._camera, mounting=mounting(values))
 
     # Lifecycle
+
+    def _LifecycleNodeMixin__on_change_state(self, request: Any, response: Any) -> Any:  # noqa: N802
+        """Refuse a transition that the state does not have; rclpy lets it end the process."""
+        try:
+            return super()._LifecycleNodeMixin__on_change_state(  # type: ignore[misc]
+                request, response
+            )
+        except RCLError:
+            self.get_logger().error(f"transition {request.transition.id} is not possible now")
+            response.success = False
+            return response
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the engine, make the publishers."""
@@ -253,17 +274,17 @@ class SegmentationNode(LifecycleNode):
 
     def _release(self) -> None:
         for publisher in self._frame_publishers.values():
-            self.destroy_publisher(publisher)
+            self.destroy_lifecycle_publisher(publisher)
         self._frame_publishers.clear()
         if self._label_publisher is not None:
-            self.destroy_publisher(self._label_publisher)
+            self.destroy_lifecycle_publisher(self._label_publisher)
             self._label_publisher = None
         self._pipeline = None
         if self._vehicle is not None:
             self._vehicle.close()
             self._vehicle = None
         self._camera = None
-        self._camera_problem = ""
+        self._info_problem = self._grid_problem = ""
 
     def close(self) -> None:
         """Stop working before the process ends."""
@@ -306,22 +327,25 @@ class SegmentationNode(LifecycleNode):
                 mounting(self._values),
             )
         except SegRosError as error:
-            self._camera_problem = f"{self._subscribed_name(topics.CAMERA_INFO)}: {error}"
+            self._info_problem = f"{self._subscribed_name(topics.CAMERA_INFO)}: {error}"
             self.statistics.count("camera_info_rejected")
-            self.get_logger().error(self._camera_problem, throttle_duration_sec=_QUIET)
+            self.get_logger().error(self._info_problem, throttle_duration_sec=_QUIET)
             return
-        if (
-            self._camera is None
-            and self._values["mounting_source"] == "parameters"
-            and all(self._values[name] == BY_NAME[name].default for name in MOUNTING_NAMES)
-        ):
+        if self._camera is None and self._mounting_is_assumed():
             self.get_logger().warning(
                 f"camera mounting is assumed: {camera.mounting.z} m above ground, pitch "
                 f"{camera.mounting.pitch} rad; set camera_z, camera_pitch and the other camera_* "
                 "parameters before anything drives by the grid"
             )
-        self._camera_problem = ""
+        self._info_problem = ""
         self._camera = camera
+
+    def _mounting_is_assumed(self) -> bool:
+        return (
+            self._values["mounting_source"] == "parameters"
+            and not self._values["camera_file"]
+            and self._given.isdisjoint(MOUNTING_NAMES)
+        )
 
     def _subscribed_name(self, topic: Topic) -> str:
         return str(self.resolve_topic_name(topic.name))
@@ -329,7 +353,7 @@ class SegmentationNode(LifecycleNode):
     def _handle(self, item: _Item) -> None:
         """Work on one frame. Whatever happens, the thread goes on with the next."""
         message, received = item
-        pipeline = self._pipeline
+        pipeline, values = self._pipeline, self._values  # as of now, whatever is set meanwhile
         if pipeline is None:
             return
         listening = self._listening()
@@ -353,11 +377,9 @@ class SegmentationNode(LifecycleNode):
             stamp = stamp_ns(message.header.stamp)
             done = pipeline.process(frame, wanted, camera, self._allocate, pose, stamp)
             if done.grid_problem:
-                self._camera_problem = done.grid_problem
-                self.get_logger().error(
-                    f"no grid: {done.grid_problem}", throttle_duration_sec=_QUIET
-                )
-            self._publish(message.header, listening, done)
+                self._no_grid(done.grid_problem)
+            if not self._publish(message.header, listening, done, values):
+                raise SegRosError(self._grid_problem)
         except SegRosError as error:
             self._report("failed", f"image {stamp_ns(message.header.stamp)}: {error}")
         except Exception as error:  # the node lives on
@@ -381,12 +403,10 @@ class SegmentationNode(LifecycleNode):
         camera, vehicle = self._camera, self._vehicle
         assert vehicle is not None
         if camera is None:
-            if not self._camera_problem:
-                self._camera_problem = (
-                    f"no camera_info on {self._subscribed_name(topics.CAMERA_INFO)}: no grid; "
-                    "publish it or set camera_file"
-                )
-                self.get_logger().warning(self._camera_problem)
+            self._no_grid(
+                f"no camera_info on {self._subscribed_name(topics.CAMERA_INFO)}; "
+                "publish it or set camera_file"
+            )
             return None, None
         try:
             fitted = camera.fitted(frame.shape[1], frame.shape[0])
@@ -394,11 +414,14 @@ class SegmentationNode(LifecycleNode):
             fitted = vehicle.camera_at(fitted, header.frame_id, stamp)
             pose = vehicle.pose_at(stamp)
         except SegRosError as error:
-            self._camera_problem = str(error)
-            self.get_logger().error(f"no grid: {error}", throttle_duration_sec=_QUIET)
+            self._no_grid(str(error))
             return None, None
-        self._camera_problem = ""
+        self._grid_problem = ""
         return fitted, pose
+
+    def _no_grid(self, reason: str) -> None:
+        self._grid_problem = f"no grid: {reason}"
+        self.get_logger().error(self._grid_problem, throttle_duration_sec=_QUIET)
 
     def _allocate(self, output: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Let the pipeline write straight into the messages that are published."""
@@ -407,31 +430,41 @@ class SegmentationNode(LifecycleNode):
                 return self._images[topic].pixels(shape)
         raise AssertionError(output)
 
-    def _publish(self, header: Any, listening: Sequence[Topic], done: Processed) -> None:
+    def _publish(
+        self,
+        header: Any,
+        listening: Sequence[Topic],
+        done: Processed,
+        parameters: Mapping[str, Any],
+    ) -> int:
+        """Publish what came of a frame; return how many messages."""
+        count = 0
         for topic in listening:
             message: Any
             if topic is topics.GRID:
                 if done.cells is None or done.grid_spec is None:
                     continue
                 library = ros_messages()
-                grid_header = library.header(stamp_ns(header.stamp), self._values["grid_frame"])
-                values = occupancy_values(done.cells, self._values["grid_profile"])
+                grid_header = library.header(stamp_ns(header.stamp), parameters["grid_frame"])
+                values = occupancy_values(done.cells, parameters["grid_profile"])
                 message = library.occupancy_grid(grid_header, done.grid_spec, values)
             elif topic is topics.CONTACTS:
                 if done.contacts is None:
                     continue
                 scan_header = ros_messages().header(
-                    stamp_ns(header.stamp), self._values["base_frame"]
+                    stamp_ns(header.stamp), parameters["base_frame"]
                 )
                 message = ros_messages().laser_scan(scan_header, done.contacts)
             elif topic is topics.OVERLAY_COMPRESSED:
                 assert done.overlay is not None
-                jpeg = encode_jpeg(done.overlay, self._values["jpeg_quality"])
+                jpeg = encode_jpeg(done.overlay, parameters["jpeg_quality"])
                 message = ros_messages().jpeg(header, jpeg)
             else:
                 message = self._images[topic].message
                 message.header = header
             self._frame_publishers[topic].publish(message)
+            count += 1
+        return count
 
     def _report(self, outcome: str, message: str) -> None:
         self.statistics.error(outcome, message)
@@ -441,7 +474,7 @@ class SegmentationNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         info = self._pipeline.segmenter if self._pipeline else None
-        self._image_publishers = self.count_publishers(self._image_input().name)
+        self._image_publishers = self.count_publishers(self._image_topic())
         self._diagnostics.publish(
             self._diagnosis.message(
                 now_ns=self.get_clock().now().nanoseconds,
@@ -451,7 +484,8 @@ class SegmentationNode(LifecycleNode):
                 image_topic=self._image_topic(),
                 image_publishers=self._image_publishers,
                 listened=[topic.name for topic in self._listening()],
-                camera_problem=self._camera_problem,
+                camera_problem=self._info_problem or self._grid_problem,
+                mounting_assumed=self._mounting_is_assumed(),
                 refused="; ".join(self._refused.values()),
             )
         )
@@ -475,16 +509,27 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        "segmentation_node",
+        description="Segment a camera's images; parameters and topics are in the README.",
+        usage="segmentation_node [--ros-args ...]",
+    )
     use_shared_memory()
-    # rclpy's own handlers take the middleware away while the worker still publishes with it.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        # rclpy's own handlers take the middleware away while the worker still publishes with it.
+        rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+        parser.parse_args(remove_ros_args(["", *given])[1:])
+    except (RCLError, UnknownROSArgsError) as error:
+        parser.error(" ".join(str(error).split()))
     # SIGINT too: Python leaves it ignored in what a shell starts in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    node = SegmentationNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    node = None
     try:
+        node = SegmentationNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         if node.get_parameter("autostart").value:
             configured = node.trigger_configure()
             if configured == TransitionCallbackReturn.SUCCESS:
@@ -494,8 +539,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     finally:
-        node.close()
-        node.destroy_node()
+        if node is not None:
+            node.close()
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0
 

@@ -34,7 +34,8 @@ def play(
     loop: bool = False,
     wait: bool = False,
     preload: bool = False,
-) -> int:
+    namespace: str = "",
+) -> None:
     """Publish a drive on ``image`` or ``image/compressed``, and ``camera_info`` where it is known.
 
     Args:
@@ -43,10 +44,8 @@ def play(
         rate: times real time.
         loop: start again at the end, stamps jumping back.
         wait: wait for a subscriber before the first frame.
+        namespace: of the topics, such as ``/front``.
         preload: hold every frame in memory before the first, for drives slower than real time.
-
-    Returns:
-        Exit code: 0, or 1 when a frame could not be read.
 
     Raises:
         SegRosError: the rate is not positive or the drive is damaged.
@@ -56,11 +55,11 @@ def play(
         raise SegRosError(f"--rate {rate} must be positive")
     use_shared_memory()
     rclpy.init()
-    node = rclpy.create_node("seg_ros_player")
+    node = rclpy.create_node("seg_ros_player", namespace=namespace)
     try:
-        return _Player(node, drive, camera or drive.camera, rate, preload).run(loop, wait)
+        _Player(node, drive, camera or drive.camera, rate, preload).run(loop, wait)
     except ExternalShutdownException:
-        return 0
+        pass
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
@@ -88,7 +87,7 @@ class _Player:
             frames = tqdm(drive.frames(), total=drive.frame_count, unit="frame", desc="load")
             self._loaded = list(frames)
 
-    def run(self, loop: bool, wait: bool) -> int:
+    def run(self, loop: bool, wait: bool) -> None:
         while wait and rclpy.ok() and not self._images.get_subscription_count():
             rclpy.spin_once(self._node, timeout_sec=0.1)
         if wait:  # this side knows the subscriber before the subscriber knows this side
@@ -98,7 +97,8 @@ class _Player:
             self._play_once()
         # Sending is asynchronous, and to a best effort subscriber nothing confirms it.
         time.sleep(_SEND_SECONDS)
-        return 1 if self._unread else 0
+        if self._unread:
+            print(f"seg_ros play: {self._unread} frames could not be read", file=sys.stderr)
 
     def _play_once(self) -> None:
         source = self._drive.frames() if self._loaded is None else iter(self._loaded)

@@ -38,6 +38,7 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self.diagnostics: dict[str, str] = {}
         self._bag = bag
+        self._node_name = f"{node.get_namespace().strip('/')}/segmentation_node".lstrip("/")
         for topic, message_type in RESULT_TOPICS.items():
             qos = QoSProfile(depth=_DEPTH)
             if topic == GRID_TOPIC:
@@ -64,7 +65,7 @@ class Recorder:
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
-            if status.name.endswith(": segmentation"):
+            if status.name == f"{self._node_name}: segmentation":
                 self.diagnostics = {pair.key: pair.value for pair in status.values}
 
 
@@ -72,10 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Record until interrupted, then print what was recorded as one line of JSON."""
     parser = argparse.ArgumentParser(description="Record the segmentation topics into a bag.")
     parser.add_argument("bag", type=Path, help="folder of the bag; must not exist")
+    parser.add_argument("--namespace", default="", help="of the node to record")
     options = parser.parse_args(arguments)
     use_shared_memory()
     rclpy.init(args=[])
-    node = rclpy.create_node("seg_ros_recorder")
+    node = rclpy.create_node("seg_ros_recorder", namespace=options.namespace)
     with ResultBag(options.bag) as bag:
         recorder = Recorder(node, bag)
         print("ready", flush=True)
