@@ -17,11 +17,11 @@ import numpy as np
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
+from seg_ros import topics
 from seg_ros.camera import CameraModel, Mounting
 from seg_ros.grid import DriveableGrid, GridSpec, occupancy_values
 from seg_ros.images import decode_image
 from seg_ros.paint import overlay
-from seg_ros.ros import topics
 from seg_ros.ros.messages import ReusedImage, message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
 from seg_ros.segmenter import Segmenter

@@ -38,19 +38,14 @@ from seg_ros.images import decode_compressed, decode_image
 from seg_ros.labels import LabelSet
 from seg_ros.messages import stamp_ns, typestore
 from seg_ros.paint import colorize, contact_sheet, grid_picture
+from seg_ros.topics import CONTACTS, GRID, MASK, OVERLAY_COMPRESSED, Topic
 
-MASK_TOPIC = "/segmentation/mask"
-OVERLAY_TOPIC = "/segmentation/overlay/compressed"
-GRID_TOPIC = "/segmentation/driveable_grid"
-CONTACT_TOPIC = "/segmentation/first_contact"
+MASK_TOPIC, OVERLAY_TOPIC, GRID_TOPIC, CONTACT_TOPIC = (
+    f"/{topic.name}" for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)
+)
 
-RESULT_TOPICS = {
-    MASK_TOPIC: "sensor_msgs/msg/Image",
-    OVERLAY_TOPIC: "sensor_msgs/msg/CompressedImage",
-    GRID_TOPIC: "nav_msgs/msg/OccupancyGrid",
-    CONTACT_TOPIC: "sensor_msgs/msg/LaserScan",
-}
-"""Topics of the result bag and their types."""
+RESULT_TOPICS = {f"/{topic.name}": topic for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)}
+"""Topics of the result bag."""
 
 REPLAY_NAMES = ("result", "overlay.mp4", "sheet.png")
 """What a replay leaves in its folder."""
@@ -104,26 +99,27 @@ class OutputFolder:
 
 
 class ResultBag(AbstractContextManager["ResultBag"]):
-    """A rosbag2 in MCAP with zstd chunks, with the topics of :data:`RESULT_TOPICS` by default.
+    """A rosbag2 in MCAP with zstd chunks, with the topics of :data:`RESULT_TOPICS`.
 
     Args:
         path: the bag's folder; must not exist.
-        topics: topic names and types.
 
     """
 
-    def __init__(self, path: Path, topics: dict[str, str] | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._topics = RESULT_TOPICS if topics is None else topics
         self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> ResultBag:
         """Open the bag for writing."""
         self._writer.open()
-        for topic, message_type in self._topics.items():
-            self._connections[topic] = self._writer.add_connection(
-                topic, message_type, typestore=typestore(), offered_qos_profiles=[_qos(topic)]
+        for name, topic in RESULT_TOPICS.items():
+            self._connections[name] = self._writer.add_connection(
+                name,
+                topic.message_type,
+                typestore=typestore(),
+                offered_qos_profiles=[_qos(topic)],
             )
         return self
 
@@ -139,19 +135,18 @@ class ResultBag(AbstractContextManager["ResultBag"]):
     def write(self, topic: str, log_ns: int, message: Any) -> None:
         """Append a message of rosbags' own types, or serialised bytes, at a log time."""
         if not isinstance(message, bytes):
-            message = typestore().serialize_cdr(message, self._topics[topic])
+            message = typestore().serialize_cdr(message, RESULT_TOPICS[topic].message_type)
         self._writer.write(self._connections[topic], log_ns, message)
 
 
-def _qos(topic: str) -> Qos:
-    """QoS a topic is published with, as seg_ros.ros.topics declares it."""
-    latched = topic == GRID_TOPIC
+def _qos(topic: Topic) -> Qos:
+    """QoS the node publishes a topic with, as a bag records it."""
     forever = QosTime(9223372036, 854775807)
     return Qos(
         QosHistory.KEEP_LAST,
         1,
-        QosReliability.BEST_EFFORT if topic == CONTACT_TOPIC else QosReliability.RELIABLE,
-        QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        QosReliability.RELIABLE if topic.reliable else QosReliability.BEST_EFFORT,
+        QosDurability.TRANSIENT_LOCAL if topic.transient_local else QosDurability.VOLATILE,
         forever,
         forever,
         QosLiveliness.AUTOMATIC,

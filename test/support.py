@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from seg_ros import topics
 from seg_ros.camera import CameraModel
 from seg_ros.images import encode_jpeg
 from seg_ros.messages import bag_messages, typestore
-from seg_ros.ros import topics
 
 TIMEOUT = 60.0
 
@@ -154,7 +154,7 @@ class Client:
         self._context.try_shutdown()
 
     def listen(self, *topics: Any) -> None:
-        """Subscribe to topics of seg_ros.ros.topics."""
+        """Subscribe to topics of seg_ros.topics."""
         from rclpy.qos import QoSProfile
 
         from seg_ros.ros.messages import message_class

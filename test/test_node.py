@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support import Client, NodeProcess, running_node, wait_until, write_bag
 
+from seg_ros import topics
 from seg_ros.camera import CameraModel, Mounting
 from seg_ros.drive import open_drive
 from seg_ros.grid import FREE, OCCUPIED, PROFILES, UNKNOWN, DriveableGrid, GridSpec
@@ -13,7 +14,6 @@ from seg_ros.images import decode_compressed, encode_jpeg
 from seg_ros.labels import load_label_set
 from seg_ros.messages import stamp_ns
 from seg_ros.paint import colorize, overlay
-from seg_ros.ros import topics
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytestmark = pytest.mark.usefixtures("client")

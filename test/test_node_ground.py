@@ -13,10 +13,10 @@ import pytest
 from support import running_node
 from test_node import LABELS, camera_of, image_message
 
+from seg_ros import topics
 from seg_ros.camera import Mounting
 from seg_ros.errors import SegRosError
 from seg_ros.grid import DriveableGrid, GridSpec, occupancy_values
-from seg_ros.ros import topics
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.ros.parameters import BY_NAME
 from seg_ros.world_grid import Pose, place

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from seg_ros import topics
 from seg_ros.grid import GridRules, GridSpec
 from seg_ros.pipeline import Output
-from seg_ros.ros import topics
 from seg_ros.ros.parameters import BY_NAME, PARAMETERS, grid_rules, grid_spec, mounting, refusal
 from seg_ros.ros.readme import parameters_table, topics_table, with_tables
 from seg_ros.ros.worker import LatestWorker

@@ -194,7 +194,7 @@ import seg_ros
 for module in pkgutil.walk_packages(seg_ros.__path__, "seg_ros."):
     if not module.name.startswith("seg_ros.ros."):
         importlib.import_module(module.name)
-import seg_ros.ros.parameters, seg_ros.ros.topics, seg_ros.ros.readme
+import seg_ros.ros.parameters, seg_ros.topics, seg_ros.ros.readme
 print("fine")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """The lifecycle node: camera in; class mask, overlay, driveable grid and diagnostics out.
 
 Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, the parameters are in
-:mod:`seg_ros.ros.parameters`, the topics in :mod:`seg_ros.ros.topics`.
+:mod:`seg_ros.ros.parameters`, the topics in :mod:`seg_ros.topics`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from seg_ros import topics
 from seg_ros.camera import CameraModel, load_camera
 from seg_ros.errors import SegRosError
 from seg_ros.grid import occupancy_values
 from seg_ros.images import decode_compressed, decode_image, encode_jpeg
 from seg_ros.messages import stamp_ns
 from seg_ros.pipeline import Output, Pipeline, Processed
-from seg_ros.ros import topics
 from seg_ros.ros.diagnostics import Diagnosis
 from seg_ros.ros.messages import ReusedImage, label_info, message_class, ros_messages
 from seg_ros.ros.parameters import (
@@ -54,12 +54,12 @@ from seg_ros.ros.parameters import (
     mounting,
     refusal,
 )
-from seg_ros.ros.topics import Topic
 from seg_ros.ros.transport import use_shared_memory
 from seg_ros.ros.vehicle import Vehicle
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segmenter import Segmenter
 from seg_ros.statistics import FrameStatistics
+from seg_ros.topics import Topic
 from seg_ros.world_grid import FusedGrid, Pose
 
 _QUIET = 5.0

@@ -15,10 +15,10 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile
 from tqdm import tqdm
 
+from seg_ros import topics
 from seg_ros.camera import CameraModel
 from seg_ros.drive import COMPRESSED_IMAGE, Drive, DriveFrame, read_ahead
 from seg_ros.errors import SegRosError
-from seg_ros.ros import topics
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
 

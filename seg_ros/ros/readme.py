@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from seg_ros.ros.parameters import PARAMETERS
-from seg_ros.ros.topics import PUBLISHED, SUBSCRIBED, Topic
 from seg_ros.tables import markdown_table
+from seg_ros.topics import PUBLISHED, SUBSCRIBED, Topic
 
 
 def topics_table() -> str:

@@ -15,10 +15,10 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 
-from seg_ros.outputs import CONTACT_TOPIC, GRID_TOPIC, RESULT_TOPICS, ResultBag
-from seg_ros.ros import topics
+from seg_ros import topics
+from seg_ros.outputs import RESULT_TOPICS, ResultBag
 from seg_ros.ros.messages import message_class
 from seg_ros.ros.transport import use_shared_memory
 
@@ -39,16 +39,13 @@ class Recorder:
         self.diagnostics: dict[str, str] = {}
         self._bag = bag
         self._node_name = f"{node.get_namespace().strip('/')}/segmentation_node".lstrip("/")
-        for topic, message_type in RESULT_TOPICS.items():
-            qos = QoSProfile(depth=_DEPTH)
-            if topic == GRID_TOPIC:
-                qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
-            if topic == CONTACT_TOPIC:
-                qos.reliability = ReliabilityPolicy.BEST_EFFORT
+        for name, topic in RESULT_TOPICS.items():
+            qos = topic.qos_profile()
+            qos.depth = _DEPTH
             node.create_subscription(
-                message_class(message_type),
-                topic.lstrip("/"),
-                partial(self._write, topic),
+                message_class(topic.message_type),
+                topic.name,
+                partial(self._write, name),
                 qos,
                 raw=True,
             )

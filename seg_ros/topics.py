@@ -41,7 +41,7 @@ class Topic:
         """QoS as rclpy takes it; no queue of frames can grow."""
         from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-        return QoSProfile(
+        return QoSProfile(  # type: ignore[no-untyped-call]
             history=HistoryPolicy.KEEP_LAST,
             depth=self.depth,
             reliability=(
