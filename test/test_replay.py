@@ -104,7 +104,7 @@ def test_the_sheet_and_the_figures(replayed):
     assert figures["frames_in"] == figures["frames_out"] == 6
     assert figures["rejected"] == 0
     assert figures["engine"].startswith("openvino")
-    assert figures["model"] == "camvid-b0-start"
+    assert figures["model"] == "camvid-b0"
     assert 0.1 < figures["driveable_share"] < 0.9
     assert {f.name for f in (folder / "out").iterdir()} == {"result", "overlay.mp4", "sheet.png"}
 
@@ -192,7 +192,7 @@ def test_a_video_of_odd_size_with_stamps_that_step_back(tmp_path):
 
 def test_models_are_listed(capsys):
     assert cli.main(["models"]) == 0
-    assert "camvid-b0-start (default)" in capsys.readouterr().out
+    assert "camvid-b0 (default)" in capsys.readouterr().out
 
 
 def test_the_real_highway_once_through(tmp_path, real_drives):
