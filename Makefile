@@ -10,6 +10,8 @@ OUT ?= out
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+TEST_READY := $(VENV)/.test_ready
+INSTALL := -m pip install --quiet --constraint constraints.txt --editable
 # The wheels of ROS 2 set library paths once per process tree; another environment's must not leak in.
 RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH
 
@@ -18,13 +20,13 @@ RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH
 demo: $(READY)
 	$(RUN) $(VENV)/bin/seg_ros demo $(DRIVE) --out $(OUT) $(DEMO_OPTIONS)
 
-test: $(READY)
+test: $(TEST_READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(RUN) $(VENV)/bin/mypy
 	$(RUN) $(VENV)/bin/pytest $(PYTEST_OPTIONS)
 
-readme: $(READY)
+readme: $(TEST_READY)
 	$(RUN) $(VENV)/bin/python -m seg_ros.ros.readme README.md
 
 $(READY): setup.py constraints.txt
@@ -33,7 +35,11 @@ $(READY): setup.py constraints.txt
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy python3-venv; \
 	  else sudo apt-get update -q && sudo apt-get install -qy python3-venv; fi; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[ros,cpu,dev]'
+	$(RUN) $(VENV)/bin/python $(INSTALL) '.[ros,cpu]'
+	@touch $@
+
+$(TEST_READY): $(READY)
+	$(RUN) $(VENV)/bin/python $(INSTALL) '.[ros,cpu,export,tensorrt-rtx,ray,dev]'
 	@touch $@
 
 clean:

@@ -56,10 +56,20 @@ setup(
             "ros-std-srvs==5.3.6",
         ],
         "cpu": ["openvino>=2025.0"],
-        "export": ["torch>=2.6", "transformers>=5.0", "onnx>=1.17", "onnxscript>=0.5"],
-        "tensorrt": ["tensorrt>=10.3", "cuda-python>=12.9"],
+        # To build engines from checkpoints, and the torch engine.
+        "export": [
+            "onnx>=1.17",
+            "onnxscript>=0.5",
+            "safetensors>=0.4",
+            "torch>=2.6",
+            "transformers>=5.0",
+        ],
+        "tensorrt": ["cuda-python>=12.9", "onnx>=1.17", "tensorrt>=10.3"],
+        "tensorrt-rtx": ["cuda-python>=12.9", "onnx>=1.17", "tensorrt_rtx_cu13>=1.7"],
+        "ray": ["ray>=2.40"],
         "dev": [
             "mypy>=2.0",
+            "onnxruntime>=1.20",  # an opinion of its own on what an exported network computes
             "pytest>=8",
             "ruff>=0.15",
             "scikit-learn>=1.5",  # the tests check the scores of seg_ros evaluate against it

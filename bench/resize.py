@@ -10,7 +10,6 @@ import numpy as np
 
 from seg_ros.segmenter import Segmenter
 from seg_ros.synthetic import SyntheticDrive
-from seg_ros.upsample import argmax_upsampled
 
 METHODS = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 
@@ -27,7 +26,7 @@ def main() -> None:
             start = time.perf_counter()
             small = cv2.resize(frame.image, (width, height), interpolation=method)
             seconds.append(time.perf_counter() - start)
-            mask = argmax_upsampled(segmenter.segment(small).logits, frame.class_mask.shape)
+            mask = segmenter.segment(small, frame.class_mask.shape).class_mask()
             labelled = frame.class_mask != 255
             right += np.count_nonzero((mask == frame.class_mask) & labelled)
             total += np.count_nonzero(labelled)

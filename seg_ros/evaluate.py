@@ -23,7 +23,6 @@ from seg_ros.labels import UNLABELLED, LabelSet
 from seg_ros.paint import colorize, confusion_picture, contact_sheet, difference, legend
 from seg_ros.segmenter import Segmenter
 from seg_ros.tables import text_table
-from seg_ros.upsample import argmax_upsampled
 
 EVALUATION_NAMES = ("confusion.png", "worst.png")
 """What :func:`write_pictures` leaves in its folder."""
@@ -183,7 +182,7 @@ def evaluate(
     pixels = 0
     worst: list[Judged] = []
     for pair, frame, truth in read_ahead(_read(dataset), _READ_AHEAD):
-        prediction = argmax_upsampled(segmenter.segment(frame).logits, truth.shape)
+        prediction = segmenter.segment(frame, truth.shape).class_mask()
         confusion = confusion_matrix(truth, prediction, len(labels))
         total += confusion
         pixels += truth.size

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.engines import Engine, EngineInfo, open_engine
+from seg_ros.engines import Engine, EngineInfo, Inference, open_engine
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import DEFAULT, find_model
@@ -20,11 +20,11 @@ from seg_ros.upsample import argmax_upsampled, confidence_upsampled
 class Segmentation:
     """What a network says about one frame; masks are made when asked for.
 
-    The logits lie in the engine's memory: ask before the next frame is segmented.
+    The answer lies in the engine's memory: ask before the next frame is segmented.
     """
 
-    logits: NDArray[np.float32]
-    """(C, h, w) float32."""
+    inference: Inference
+    """The engine's answer."""
     size: tuple[int, int]
     """(H, W) of the frame in pixels."""
     engine_ns: int
@@ -32,11 +32,16 @@ class Segmentation:
 
     def class_mask(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Class id of every pixel of the frame, (H, W) uint8; see :mod:`seg_ros.upsample`."""
-        return argmax_upsampled(self.logits, self.size, out)
+        decided = self.inference.mask
+        if decided is not None and decided.shape == self.size:
+            out = np.empty(self.size, np.uint8) if out is None else out
+            np.copyto(out, decided)
+            return out
+        return argmax_upsampled(self.inference.logits(), self.size, out)
 
     def confidence(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Probability of each pixel's class, (H, W) uint8, 255 = certain."""
-        return confidence_upsampled(self.logits, self.size, out)
+        return confidence_upsampled(self.inference.logits(), self.size, out)
 
 
 class Segmenter:
@@ -89,11 +94,14 @@ class Segmenter:
         """Runtime, device and precision of the engine."""
         return self._engine.info
 
-    def segment(self, frame: NDArray[np.uint8]) -> Segmentation:
+    def segment(
+        self, frame: NDArray[np.uint8], size: tuple[int, int] | None = None
+    ) -> Segmentation:
         """Run the network on one frame.
 
         Args:
             frame: (H, W, 3) uint8 BGR of any size; it is stretched to the network's input size.
+            size: (H, W) of the masks to be made; the frame's own by default.
 
         Raises:
             SegRosError: the network answered with NaN or infinity.
@@ -104,14 +112,14 @@ class Segmenter:
             raise ValueError(f"frame must be (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
         image = self._fit(frame)
         start = time.perf_counter_ns()
-        logits = self._engine.infer(image)
+        inference = self._engine.infer(image)
         engine_ns = time.perf_counter_ns() - start
-        if not np.isfinite(logits).all():
+        if not inference.finite:
             raise SegRosError(
                 f"model {self.model_name} on {self.engine_info.runtime} answered with NaN or "
                 "infinity; the engine is not to be trusted, use another precision or runtime"
             )
-        return Segmentation(logits, (frame.shape[0], frame.shape[1]), engine_ns)
+        return Segmentation(inference, size or (frame.shape[0], frame.shape[1]), engine_ns)
 
     def _fit(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Stretch a frame to the network's input, reusing one buffer; copy nothing if it fits."""

@@ -9,6 +9,7 @@ from sklearn import metrics
 
 from seg_ros import cli
 from seg_ros.datasets import open_dataset, read_label_image, read_truth
+from seg_ros.engines import Inference
 from seg_ros.errors import SegRosError
 from seg_ros.evaluate import confusion_matrix, evaluate, scores, worst_sheet, write_pictures
 from seg_ros.labels import ClassLabel, Kind, LabelSet, load_label_set
@@ -38,7 +39,8 @@ class ReadingEngine:
         self.input_size = size
 
     def infer(self, image):
-        return np.eye(self.class_count, dtype=np.float32)[image[:, :, 0]].transpose(2, 0, 1).copy()
+        logits = np.eye(self.class_count, dtype=np.float32)[image[:, :, 0]].transpose(2, 0, 1)
+        return Inference(lambda: logits, True)
 
 
 class FixedEngine:
@@ -52,7 +54,7 @@ class FixedEngine:
         self.logits = logits
 
     def infer(self, image):
-        return self.logits
+        return Inference(lambda: self.logits, True)
 
 
 def reader(labels, size=SIZE):

@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from seg_ros.engines import open_engine
+from seg_ros.engines import Inference, open_engine
 from seg_ros.errors import SegRosError
 from seg_ros.labels import load_label_set
 from seg_ros.models import catalogue as catalogue_module
@@ -28,7 +28,7 @@ class FixedEngine:
 
     def infer(self, image):
         self.seen = image.copy()
-        return self.logits
+        return Inference(lambda: self.logits, bool(np.isfinite(self.logits).all()))
 
 
 def network(tmp_path, inputs=(1, 8, 8, 3), outputs=None, dtype=ov.Type.u8):
@@ -130,10 +130,10 @@ def test_the_mask_is_the_argmax_of_the_engines_own_logits(segmenter, scene):
     frame = scene[0].image
     segmentation = segmenter.segment(frame)
     assert segmentation.size == (360, 640)
-    assert segmentation.logits.shape == (11, 72, 128)
+    assert segmentation.inference.logits().shape == (11, 72, 128)
     assert segmentation.engine_ns > 0
     mask = segmentation.class_mask()
-    assert np.array_equal(mask, argmax_upsampled(segmentation.logits, (360, 640)))
+    assert np.array_equal(mask, argmax_upsampled(segmentation.inference.logits(), (360, 640)))
     assert segmentation.confidence().shape == (360, 640)
 
 

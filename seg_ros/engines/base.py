@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,18 @@ class EngineInfo:
     """Arithmetic of the network, such as ``fp32``."""
 
 
+@dataclass(frozen=True)
+class Inference:
+    """What a network answered. All of it lies in the engine's memory until the next call."""
+
+    logits: Callable[[], NDArray[np.float32]]
+    """Gives the (C, h, w) float32 logits. On a GPU they are fetched only when this is called."""
+    finite: bool
+    """Whether no logit is NaN or infinite."""
+    mask: NDArray[np.uint8] | None = None
+    """(H, W) uint8 class ids, where the engine decides them itself; their size is its own."""
+
+
 class Engine(Protocol):
     """A loaded network. Not thread-safe: one caller at a time."""
 
@@ -36,14 +49,10 @@ class Engine(Protocol):
     def class_count(self) -> int:
         """Number of classes, the first axis of the logits."""
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(self, image: NDArray[np.uint8]) -> Inference:
         """Run the network.
 
         Args:
             image: (H, W, 3) uint8 BGR, C-contiguous, of :attr:`input_size`; the network normalises.
-
-        Returns:
-            (C, h, w) float32 logits. They lie in the engine's own memory and are overwritten by
-            the next call.
 
         """

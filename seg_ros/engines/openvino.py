@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from seg_ros.engines.base import EngineInfo
+from seg_ros.engines.base import EngineInfo, Inference
 from seg_ros.errors import SegRosError
 
 
@@ -74,7 +74,7 @@ class OpenVinoEngine:
         """Number of classes."""
         return self._class_count
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(self, image: NDArray[np.uint8]) -> Inference:
         """Run the network; see :meth:`seg_ros.engines.Engine.infer`.
 
         Raises:
@@ -92,7 +92,7 @@ class OpenVinoEngine:
         self._request.set_input_tensor(ov.Tensor(image[None], shared_memory=True))
         self._request.infer()
         logits: NDArray[np.float32] = self._request.get_output_tensor().data[0]
-        return logits
+        return Inference(lambda: logits, bool(np.isfinite(logits).all()))
 
 
 def _check_network(network: ov.Model, path: Path) -> tuple[tuple[int, int], int]:
