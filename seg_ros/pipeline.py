@@ -27,6 +27,7 @@ class Output(Flag):
     OVERLAY = auto()
     GRID = auto()
     CONTACTS = auto()
+    MEAN_CONFIDENCE = auto()
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Processed:
     """Where the cells are."""
     contacts: FirstContacts | None = None
     """What is met first, by azimuth; None too while there is no camera."""
+    mean_confidence: float | None = None
+    """Mean probability of the winning class, 0 to 1, at the resolution of the logits."""
     grid_problem: str = ""
     """Why there is no grid although there is a camera, or empty."""
 
@@ -123,12 +126,14 @@ class Pipeline:
         size = frame.shape[:2]
         segmentation = self.segmenter.segment(frame)
         labels = self.segmenter.labels
-        confidence = color = painted = cells = spec = contacts = None
+        confidence = mean_confidence = color = painted = cells = spec = contacts = None
         problem = ""
         mask = segmentation.class_mask(allocate(Output.MASK, size))
         on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
         if Output.CONFIDENCE in wanted or (on_ground and self.grid_rules.min_confidence):
             confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
+        if Output.MEAN_CONFIDENCE in wanted:
+            mean_confidence = segmentation.mean_confidence()
         if Output.COLOR in wanted:
             color = colorize(mask, labels, allocate(Output.COLOR, frame.shape))
         if Output.OVERLAY in wanted:
@@ -147,7 +152,16 @@ class Pipeline:
             if self.fusion is not None:
                 cells = self.fusion.add(cells, spec, stamp_ns)
         return Processed(
-            segmentation.engine_ns, mask, confidence, color, painted, cells, spec, contacts, problem
+            segmentation.engine_ns,
+            mask,
+            confidence,
+            color,
+            painted,
+            cells,
+            spec,
+            contacts,
+            mean_confidence,
+            problem,
         )
 
     def _grid_for(self, camera: CameraModel) -> DriveableGrid:

@@ -13,7 +13,7 @@ from seg_ros.engines import Engine, EngineInfo, Inference, open_engine
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import DEFAULT, find_model
-from seg_ros.upsample import argmax_upsampled, confidence_upsampled
+from seg_ros.upsample import argmax_upsampled, confidence_upsampled, mean_confidence
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ class Segmentation:
     def confidence(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Probability of each pixel's class, (H, W) uint8, 255 = certain."""
         return confidence_upsampled(self.inference.logits(), self.size, out)
+
+    def mean_confidence(self) -> float:
+        """Mean probability of the winning class, 0 to 1, over the pixels of the logits.
+
+        Without upsampling it takes a fraction of the time of :meth:`confidence`.
+        """
+        return mean_confidence(self.inference.logits())
 
 
 class Segmenter:

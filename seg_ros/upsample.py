@@ -104,6 +104,14 @@ def confidence_upsampled(
     return confidence
 
 
+def mean_confidence(logits: NDArray[np.float32]) -> float:
+    """Mean over all pixels of the softmax probability of the winning class, 0 to 1.
+
+    Of the logits as they are, (C, h, w) float32; correct to 0.001.
+    """
+    return float(_sum_confidence(logits) / (logits.shape[1] * logits.shape[2]))
+
+
 def _check(
     logits: NDArray[np.float32], size: tuple[int, int], out: NDArray[np.uint8] | None
 ) -> NDArray[np.uint8]:
@@ -222,13 +230,24 @@ def _argmax_rows(logits, winners, margin, rows, cols, mask, first_run, last_run)
 
 
 @njit(nogil=True, cache=True)
+def _exp(value):  # type: ignore[no-untyped-def]
+    """exp(v) of v <= 0 as (1 + v/1024)**1024, off by 3e-4 at most.
+
+    It is a handful of multiplications that the compiler vectorises.
+    """
+    term = max(np.float32(1.0) + value / np.float32(1024.0), np.float32(0.0))
+    for _ in range(10):
+        term *= term
+    return term
+
+
+@njit(nogil=True, cache=True)
 def _confidence_rows(logits, winners, rows, cols, confidence, first_run, last_run):  # type: ignore[no-untyped-def]
     found = np.empty(logits.shape[0], np.int32)
     top = np.empty((logits.shape[0], confidence.shape[1]), np.float32)
     bottom = np.empty_like(top)
     best = np.empty(confidence.shape[1], np.float32)
     total = np.empty_like(best)
-    zero = np.float32(0.0)
     for run in range(first_run, last_run):
         r0, r1 = rows.runs[run], rows.runs[run + 1]
         y0, y1 = rows.low[r0], rows.high[r0]
@@ -253,12 +272,28 @@ def _confidence_rows(logits, winners, rows, cols, confidence, first_run, last_ru
                 for i in range(count):
                     for c in range(c1 - c0):
                         value = weight_top * top[i, c] + weight_bottom * bottom[i, c]
-                        # exp(v) as (1 + v/1024)**1024: a handful of multiplications that the
-                        # compiler vectorises; off by 3e-4 at most for v <= 0.
-                        term = max(np.float32(1.0) + (value - best[c]) / np.float32(1024.0), zero)
-                        for _ in range(10):
-                            term *= term
-                        total[c] += term
+                        total[c] += _exp(value - best[c])
                 for c in range(c1 - c0):
                     probability = np.float32(255.0) / total[c] + np.float32(0.5)
                     confidence[r, c0 + c] = np.uint8(probability)
+
+
+@njit(nogil=True, cache=True)
+def _sum_confidence(logits):  # type: ignore[no-untyped-def]
+    """Sum of the winners' probabilities."""
+    classes, height, width = logits.shape
+    best = np.empty(width, np.float32)
+    total = np.empty(width, np.float32)
+    confidence = 0.0
+    for y in range(height):
+        best[:] = logits[0, y]
+        for k in range(1, classes):
+            for x in range(width):
+                best[x] = max(best[x], logits[k, y, x])
+        total[:] = 0.0
+        for k in range(classes):
+            for x in range(width):
+                total[x] += _exp(logits[k, y, x] - best[x])
+        for x in range(width):
+            confidence += np.float32(1.0) / total[x]
+    return confidence
