@@ -39,7 +39,7 @@ class FrameStatistics:
     outcomes: ``published``, ``dropped`` (a newer frame overtook it), ``rejected`` (it could not be
     decoded), ``failed`` (the engine or an output could not handle it) or ``unwanted`` (nobody
     listened). ``lost`` counts frames the publisher sent and the middleware did not deliver,
-    ``camera_info_rejected`` calibrations that were no use.
+    ``camera_info_rejected`` calibrations that were no use, ``time_jumps`` steps back in time.
 
     Args:
         window: how many of the latest frames the latencies are kept of.
@@ -75,10 +75,16 @@ class FrameStatistics:
             self._engine_ms.append(engine_ns / 1e6)
             self._last_stamp_ns = stamp_ns
 
+    def time_jumped(self) -> None:
+        """Count a step back in time; no frame is the last any more."""
+        with self._lock:
+            self._counts["time_jumps"] += 1
+            self._last_stamp_ns = None
+
     def snapshot(self) -> Snapshot:
         """Return everything at one moment."""
         with self._lock:
-            names = ("received", "lost", *self.OUTCOMES, "camera_info_rejected")
+            names = ("received", "lost", *self.OUTCOMES, "camera_info_rejected", "time_jumps")
             counts = {name: self._counts[name] for name in names}
             return Snapshot(
                 counts,

@@ -241,9 +241,12 @@ def test_a_frame_of_which_nothing_was_published_does_not_count_as_published(
         assert "no grid: no camera_info on /camera_info; publish it" in values["last error"]
 
 
-def test_remapping_and_namespace(tmp_path, client, scene):
+def test_remapping_namespace_and_mistyped_parameters(tmp_path, client, scene):
     remap = ("-r", "image:=/front/image_raw", "-r", "__ns:=/left")
-    with running_node(tmp_path / "node.log", *remap) as node:
+    mistyped = {"grid_resoluton": 0.2, "something": "else"}
+    with running_node(tmp_path / "node.log", *remap, **mistyped) as node:
+        assert node.said().count("unknown parameters are ignored: ") == 1
+        assert "grid_resoluton (did you mean grid_resolution?), something\n" in node.said()
         assert "listening on /front/image_raw" in node.said()
         status, _ = client.diagnosis(lambda v: v["received"] == "0", "left/segmentation_node")
         assert status.name == "left/segmentation_node: segmentation"

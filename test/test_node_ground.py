@@ -101,13 +101,20 @@ def test_odometry_of_another_frame_is_said(tmp_path, client, scene):
         poses.publish(odometry(STAMP, Pose(0.0, 0.0, 0.0), "map"))
         time.sleep(0.5)
         images.publish(image_message(scene[0].image, STAMP))
-        client.diagnosis(lambda v: "odometry is in frame 'map'" in v["camera"])
+        _, values = client.diagnosis(lambda v: v["camera"] != "ok, mounting assumed")
+        assert values["camera"] == (
+            "no grid: odometry is in frame 'map', grid_frame is 'odom'; make them the same"
+        )
 
 
 class FakeBuffer:
     """As much of tf2_ros.Buffer as is asked: one transform, known at one stamp."""
 
     asked: list[tuple]
+    cleared = 0
+
+    def clear(self):
+        type(self).cleared += 1
 
     def lookup_transform(self, target, source, time, timeout):
         type(self).asked.append((target, source, time.nanoseconds))
@@ -120,7 +127,7 @@ class FakeBuffer:
 
 @pytest.fixture
 def fake_tf2(monkeypatch):
-    FakeBuffer.asked = []
+    FakeBuffer.asked, FakeBuffer.cleared = [], 0
     module = ModuleType("tf2_ros")
     module.Buffer, module.TransformException = FakeBuffer, LookupError
     module.TransformListener = lambda *_: SimpleNamespace(unregister=lambda: None)
@@ -147,6 +154,14 @@ def test_the_mounting_comes_from_tf_at_the_frames_stamp(scene):
 def test_no_transform_is_one_clear_line(scene):
     with pytest.raises(SegRosError, match=r"'front_optical' to 'base_link'.*into the future"):
         vehicle(mounting_source="tf").camera_at(camera_of(scene), "front_optical", STAMP + 1)
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_transforms_of_another_run_are_forgotten():
+    vehicle().time_jumped()
+    assert FakeBuffer.cleared == 0
+    vehicle(mounting_source="tf").time_jumped()
+    assert FakeBuffer.cleared == 1
 
 
 def test_tf_without_tf2_ros_says_what_to_install(monkeypatch):

@@ -65,10 +65,14 @@ class Diagnosis:
         silent = now - self._last_arrival
         self._last_time, self._last = now, snapshot.counts
         level, text = self._judge(since, snapshot, active, segmenter is not None, refused)
+        if level == 0 and not now_ns:  # it is the time before the first message on /clock
+            level, text = 1, "use_sim_time is set, but nothing comes on /clock"
         if level == 0 and silent >= _SILENT:
             level, text = 1, _silence(image_topic, silent, image_publishers)
         elif level == 0 and camera_problem:
             level, text = 1, camera_problem
+        elif level == 0 and since["time_jumps"]:
+            level, text = 1, "time jumped back: what was known of the other run is forgotten"
         values = {
             "rate": f"{since['published'] / seconds:.1f}",
             **{name: str(n) for name, n in snapshot.counts.items()},
@@ -121,7 +125,7 @@ class Diagnosis:
 
     @staticmethod
     def _age(now_ns: int, snapshot: Snapshot) -> str:
-        if snapshot.last_stamp_ns is None:
+        if snapshot.last_stamp_ns is None or not now_ns:
             return "none yet"
         return f"{(now_ns - snapshot.last_stamp_ns) / 1e9:.3f}"
 

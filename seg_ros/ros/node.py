@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ from seg_ros.ros.parameters import (
     mounting,
     refusal,
 )
+from seg_ros.ros.time_jumps import TimeJumps
 from seg_ros.ros.transport import use_shared_memory
 from seg_ros.ros.vehicle import Vehicle
 from seg_ros.ros.worker import LatestWorker
@@ -82,6 +84,7 @@ class SegmentationNode(LifecycleNode):
         self._given = set(self._parameter_overrides)
         self._values: dict[str, Any] = {}
         self._declare_parameters()
+        self._warn_of_unknown_parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._pipeline: Pipeline | None = None
         self._vehicle: Vehicle | None = None
@@ -95,6 +98,7 @@ class SegmentationNode(LifecycleNode):
         self._grid_problem = ""  # why the last frame has no grid
         self._last_sequence = 0
         self._image_publishers = 0
+        self._time_jumps = TimeJumps(self.get_clock(), self._on_time_jump)
         # Diagnostics are wanted most when the node is not active, so they are not managed.
         self._diagnostics = self.create_publisher(
             message_class(topics.DIAGNOSTICS.message_type),
@@ -123,6 +127,20 @@ class SegmentationNode(LifecycleNode):
                 self._refused[spec.name] = problem
                 self.get_logger().error(f"{problem}; set it, then configure the node")
             self._values[spec.name] = value
+
+    def _warn_of_unknown_parameters(self) -> None:
+        """Name what was given on the command line or in a file and means nothing here."""
+        unknown = [
+            name
+            for name in sorted(self._given)
+            if not self.has_parameter(name) and not name.startswith("qos_overrides.")
+        ]
+        hints = []
+        for name in unknown:
+            near = get_close_matches(name, BY_NAME, n=1)
+            hints.append(f"{name} (did you mean {near[0]}?)" if near else name)
+        if hints:
+            self.get_logger().warning(f"unknown parameters are ignored: {', '.join(hints)}")
 
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters}
@@ -288,6 +306,7 @@ class SegmentationNode(LifecycleNode):
 
     def close(self) -> None:
         """Stop working before the process ends."""
+        self._time_jumps.close()
         self._stop_work()
         self._release()
 
@@ -356,6 +375,7 @@ class SegmentationNode(LifecycleNode):
         pipeline, values = self._pipeline, self._values  # as of now, whatever is set meanwhile
         if pipeline is None:
             return
+        self._time_jumps.frame(stamp_ns(message.header.stamp))
         listening = self._listening()
         if not listening:
             self.statistics.count("unwanted")
@@ -469,6 +489,13 @@ class SegmentationNode(LifecycleNode):
     def _report(self, outcome: str, message: str) -> None:
         self.statistics.error(outcome, message)
         self.get_logger().error(f"{outcome}: {message}", throttle_duration_sec=_QUIET)
+
+    def _on_time_jump(self, what: str) -> None:
+        """Forget what is keyed by stamps of another run; a fused grid notices by itself."""
+        self.statistics.time_jumped()
+        if self._vehicle is not None:
+            self._vehicle.time_jumped()
+        self.get_logger().warning(f"{what}: transforms and the fused grid start anew")
 
     # Diagnostics
 

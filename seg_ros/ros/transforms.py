@@ -63,6 +63,10 @@ class Transforms:
         t, q = found.translation, found.rotation
         return Mounting.from_optical([t.x, t.y, t.z], [q.x, q.y, q.z, q.w])
 
+    def clear(self) -> None:
+        """Forget all but static transforms: after a step back tf2 refuses what is older."""
+        self._buffer.clear()
+
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()

@@ -79,6 +79,11 @@ class Vehicle:
             )
         return pose
 
+    def time_jumped(self) -> None:
+        """Forget what is of another run. Odometry and IMU notice a step back by themselves."""
+        if self._transforms is not None:
+            self._transforms.clear()
+
     def close(self) -> None:
         """Stop listening to TF."""
         if self._transforms is not None:
@@ -86,7 +91,7 @@ class Vehicle:
 
     def _why(self, topic: Topic, else_do: str) -> str:
         return self._problems.get(topic) or (
-            f"no {topic.name} within 0.2 s of the image's stamp: no grid; publish it, {else_do}"
+            f"no {topic.name} within 0.2 s of the image's stamp; publish it, {else_do}"
         )
 
     def _on_odometry(self, message: Any) -> None:
@@ -94,7 +99,7 @@ class Vehicle:
         odometry, frame = self._odometry, message.header.frame_id
         if frame != self._grid_frame:
             self._problems[topics.ODOMETRY] = (
-                f"odometry is in frame {frame!r}, grid_frame is {self._grid_frame!r}: no grid; "
+                f"odometry is in frame {frame!r}, grid_frame is {self._grid_frame!r}; "
                 "make them the same"
             )
             return
