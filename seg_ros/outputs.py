@@ -247,7 +247,7 @@ def write_sheet(bag: Path, drive: Drive, labels: LabelSet, path: Path) -> None:
     for topic, name, draw in (
         (MASK_TOPIC, "mask", lambda m: colorize(decode_image(m)[:, :, 0], labels)),
         (OVERLAY_TOPIC, "overlay", decode_compressed),
-        (GRID_TOPIC, "grid", _draw_grid),
+        (GRID_TOPIC, "grid", draw_grid),
     ):
         for stamp, message in read_result(bag, topic):
             if stamp in chosen:
@@ -271,7 +271,8 @@ def write_sheet(bag: Path, drive: Drive, labels: LabelSet, path: Path) -> None:
 _CAPTIONS = {"frame": "frame at {:.2f} s", "mask": "mask", "overlay": "overlay", "grid": "grid"}
 
 
-def _draw_grid(message: Any) -> NDArray[np.uint8]:
+def draw_grid(message: Any) -> NDArray[np.uint8]:
+    """Draw a nav_msgs/OccupancyGrid of a result bag as (300, W, 3) uint8 BGR."""
     info = message.info
     values = np.asarray(message.data, np.int8).reshape(info.height, info.width)
     origin = info.origin.position
