@@ -23,6 +23,20 @@ class EngineInfo:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What a built engine is bound to: built for one, it is not run on another."""
+
+    runtime: str
+    """Name of the runtime, such as ``tensorrt``."""
+    version: str
+    """The runtime's version, such as ``10.3.0``."""
+    device: str
+    """Name of the GPU; empty where there is none."""
+    compute_capability: str
+    """Of the GPU, such as ``8.7``; empty where there is none."""
+
+
+@dataclass(frozen=True)
 class Inference:
     """What a network answered. All of it lies in the engine's memory until the next call."""
 
