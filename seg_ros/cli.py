@@ -20,7 +20,7 @@ from seg_ros.drive import open_drive
 from seg_ros.engines import RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.evaluate import EVALUATION_NAMES, evaluate, evaluation_table, write_pictures
-from seg_ros.models.catalogue import DEFAULT, catalogue
+from seg_ros.models.catalogue import DEFAULT, catalogue, find_model
 from seg_ros.outputs import OutputFolder
 from seg_ros.pipeline import Pipeline
 from seg_ros.replay import replay
@@ -92,6 +92,23 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--replace", action="store_true", help="replace pictures already there")
     command.add_argument("--json", type=Path, help="write the figures to this file")
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("attention", help="show what a SegFormer's heads look at")
+    command.add_argument(
+        "drive", metavar="SOURCE", help="picture, folder of images, video, rosbag2 or 'synthetic'"
+    )
+    command.add_argument("--topic", default="", help="camera topic of a bag with several")
+    command.add_argument("-o", "--out", type=Path, required=True, help="folder for the outputs")
+    command.add_argument("--replace", action="store_true", help="replace outputs already there")
+    command.add_argument("--model", default=DEFAULT, help="catalogue name or ONNX file")
+    command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
+    command.add_argument("--stage", type=int, default=4, help="of the encoder, 1 to 4 (default 4)")
+    command.add_argument("--block", type=int, help="of the stage, from 1 (default the last)")
+    command.add_argument("--head", type=_head, help="from 1, or all (default all)")
+    command.add_argument(
+        "--query", type=_pixel, metavar="X,Y", help="pixel of the frame (default: mean over all)"
+    )
+    command.set_defaults(run=_attention)
 
     command = commands.add_parser("models", help="list the models that come with the package")
     command.set_defaults(run=_models)
@@ -184,6 +201,40 @@ def _evaluate(options: argparse.Namespace) -> int:
         folder.publish()
         print(f"look at {options.out}/confusion.png and worst.png")
     return 0
+
+
+def _attention(options: argparse.Namespace) -> int:
+    # Imported on use: only this command needs OpenVINO whatever the runtime is.
+    from seg_ros.attention import ATTENTION_NAMES, AttentionNetwork, attention_of_drive
+
+    drive = open_drive(options.drive, options.topic)
+    model = find_model(options.model, options.labels)
+    network = AttentionNetwork(model, options.stage, options.block)
+    network.check_head(options.head)
+    folder = OutputFolder(options.out, options.replace, ATTENTION_NAMES)
+    with tqdm(total=drive.frame_count, unit="frame", desc="attention") as bar:
+        figures = attention_of_drive(
+            drive,
+            network,
+            folder,
+            options.head,
+            options.query,
+            on_frame=bar.update,
+            on_bad_frame=lambda message: bar.write(f"seg_ros attention: {message}", sys.stderr),
+        )
+    print(text_table([(k.replace("_", " "), str(v)) for k, v in asdict(figures).items()]))
+    made = [name for name in ATTENTION_NAMES if (options.out / name).exists()]
+    print(f"look at {' and '.join(str(options.out / name) for name in made)}")
+    return 0
+
+
+def _head(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
+def _pixel(text: str) -> tuple[int, int]:
+    x, y = text.split(",")
+    return int(x), int(y)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

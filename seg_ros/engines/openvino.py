@@ -23,39 +23,19 @@ class OpenVinoEngine:
         threads: CPU threads, 0 for all cores.
 
     Raises:
-        SegRosError: the file cannot be read, is not ONNX or has other inputs or outputs.
+        SegRosError: as of :func:`read_network` and :func:`compile_network`.
 
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        core = ov.Core()
-        if not path.is_file():
-            raise SegRosError(f"model file {path} does not exist")
-        try:
-            network = core.read_model(path)
-        except RuntimeError as error:
-            raise SegRosError(
-                f"{path}: OpenVINO cannot read this as an ONNX network ({_last_line(error)}); "
-                "the file is damaged or has another format"
-            ) from error
-        self._input_size, self._class_count = _check_network(network, path)
-        options: dict[str, object] = {
-            ov.properties.hint.performance_mode(): ov.properties.hint.PerformanceMode.LATENCY,
-            # The default on some CPUs is bfloat16; the engine is the fp32 reference here.
-            ov.properties.hint.inference_precision(): ov.Type.f32,
-        }
-        if threads:
-            options[ov.properties.inference_num_threads()] = threads
-        try:
-            compiled = core.compile_model(network, "CPU", options)
-        except RuntimeError as error:
-            raise SegRosError(
-                f"{path}: OpenVINO cannot compile it ({_last_line(error)})"
-            ) from error
+        network = read_network(path)
+        self._input_size = _input_size(network)
+        self._class_count = int(network.output().shape[1])
+        compiled = compile_network(network, path, threads)
         self._request = compiled.create_infer_request()
         self._info = EngineInfo(
             runtime=f"openvino {ov.get_version().split('-')[0]}",
-            device=str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(),
+            device=str(ov.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip(),
             precision="fp32",
         )
 
@@ -95,8 +75,59 @@ class OpenVinoEngine:
         return Inference(lambda: logits, bool(np.isfinite(logits).all()))
 
 
-def _check_network(network: ov.Model, path: Path) -> tuple[tuple[int, int], int]:
-    """Return ((H, W), class count) of a network of the right form, or say what is wrong with it."""
+def read_network(path: Path) -> ov.Model:
+    """Read an ONNX network and see that it has the form of a segmentation network.
+
+    Raises:
+        SegRosError: the file cannot be read, is not ONNX or has other inputs or outputs.
+
+    """
+    if not path.is_file():
+        raise SegRosError(f"model file {path} does not exist")
+    try:
+        network = ov.Core().read_model(path)
+    except RuntimeError as error:
+        raise SegRosError(
+            f"{path}: OpenVINO cannot read this as an ONNX network ({_last_line(error)}); "
+            "the file is damaged or has another format"
+        ) from error
+    _check_network(network, path)
+    return network
+
+
+def compile_network(network: ov.Model, path: Path, threads: int = 0) -> ov.CompiledModel:
+    """Compile a network for single frames on the CPU, in fp32.
+
+    Args:
+        network: what to compile.
+        path: where it came from, for messages.
+        threads: CPU threads, 0 for all cores.
+
+    Raises:
+        SegRosError: OpenVINO cannot.
+
+    """
+    options: dict[str, object] = {
+        ov.properties.hint.performance_mode(): ov.properties.hint.PerformanceMode.LATENCY,
+        # The default on some CPUs is bfloat16; the engine is the fp32 reference here.
+        ov.properties.hint.inference_precision(): ov.Type.f32,
+    }
+    if threads:
+        options[ov.properties.inference_num_threads()] = threads
+    try:
+        return ov.Core().compile_model(network, "CPU", options)
+    except RuntimeError as error:
+        raise SegRosError(f"{path}: OpenVINO cannot compile it ({_last_line(error)})") from error
+
+
+def _input_size(network: ov.Model) -> tuple[int, int]:
+    """(H, W) of a network whose form has been checked."""
+    _, height, width, _ = network.input().shape
+    return int(height), int(width)
+
+
+def _check_network(network: ov.Model, path: Path) -> None:
+    """Say what is wrong with a network of another form."""
     want = "a model needs one input 1 x H x W x 3 uint8 and one output 1 x C x h x w float32"
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise SegRosError(
@@ -111,7 +142,6 @@ def _check_network(network: ov.Model, path: Path) -> tuple[tuple[int, int], int]
         raise SegRosError(f"{path}: input is {source.element_type} {size}; {want}")
     if len(logits) != 4 or logits[0] != 1 or result.element_type != ov.Type.f32:
         raise SegRosError(f"{path}: output is {result.element_type} {logits}; {want}")
-    return (size[1], size[2]), logits[1]
 
 
 def _last_line(error: Exception) -> str:
