@@ -35,6 +35,8 @@ setup(
     zip_safe=False,
     install_requires=[
         "av>=14",
+        "backports.zstd>=1.0; python_version < '3.14'",
+        "mcap>=1.2",
         "numba>=0.60",
         "numpy>=1.26",
         "opencv-python-headless>=4.9",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from seg_ros.camera import CameraModel
@@ -124,10 +124,25 @@ class MessageLibrary:
         )
 
 
+# The fields of foxglove_msgs, which no ROS distribution's core holds.
+_COMPRESSED_VIDEO = """
+builtin_interfaces/Time timestamp
+string frame_id
+uint8[] data
+string format
+"""
+
+
+def register_video(store: Typestore) -> Typestore:
+    """Add foxglove_msgs/CompressedVideo to message definitions; return them."""
+    store.register(get_types_from_msg(_COMPRESSED_VIDEO, "foxglove_msgs/msg/CompressedVideo"))
+    return store
+
+
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
     """Message definitions of ROS 2 Jazzy, for reading and writing bags without ROS."""
-    return get_typestore(Stores.ROS2_JAZZY)
+    return register_video(get_typestore(Stores.ROS2_JAZZY))
 
 
 @lru_cache(maxsize=1)

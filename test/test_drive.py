@@ -60,7 +60,9 @@ def test_several_cameras_are_listed_and_one_can_be_chosen(tmp_path):
             )
             writer.write(connection, 5, typestore().serialize_cdr(image, kind))
     bag = str(tmp_path / "bag")
-    with pytest.raises(SegRosError, match=r"choose one: /front/image \(Image\), /rear/image"):
+    with pytest.raises(
+        SegRosError, match=r"choose one: /front/image \(Image, 1 message, 2x2\); /rear/image"
+    ):
         open_drive(bag)
     (frame,) = open_drive(bag, "/rear/image").frames()
     assert frame.decode()[0, 0, 0] == 2
@@ -202,12 +204,14 @@ def test_a_file_that_is_no_video(tmp_path, name):
 
 
 def test_what_is_no_drive(tmp_path):
-    with pytest.raises(SegRosError, match=r"does not exist; give a rosbag2 folder, a video"):
+    with pytest.raises(SegRosError, match=r"does not exist; give a bag, a video"):
         open_drive(str(tmp_path / "nothing"))
-    with pytest.raises(SegRosError, match=r"has neither a bag's metadata.yaml nor"):
+    with pytest.raises(
+        SegRosError, match=r"has neither a bag \(metadata.yaml, .mcap or .db3\) nor"
+    ):
         open_drive(str(tmp_path))
     (tmp_path / "x.mcap").write_bytes(b"")
-    with pytest.raises(SegRosError, match=r"has no metadata.yaml beside it"):
+    with pytest.raises(SegRosError, match=r"does not begin as an MCAP file"):
         open_drive(str(tmp_path / "x.mcap"))
     (tmp_path / "metadata.yaml").write_text("rosbag2_bagfile_information: {")
     with pytest.raises(SegRosError, match=r"is damaged"):

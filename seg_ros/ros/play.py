@@ -1,7 +1,7 @@
 """Publishes a recorded drive as camera topics in real time, as ``ros2 bag play`` would.
 
 Takes what :func:`seg_ros.drive.open_drive` opens: bags, videos, image folders, the synthetic drive.
-A bag's images are published as they were recorded, byte for byte.
+A bag's images are published as they were recorded, byte for byte; those of a video as raw images.
 """
 
 from __future__ import annotations
@@ -121,7 +121,11 @@ class _Player:
         library = ros_messages()
         header = library.header(frame.stamp_ns, frame.frame_id)
         try:
-            message = frame.cdr or library.image(header, frame.decode())
+            recorded = frame.raw
+            if recorded and recorded.topic.message_type == self._drive.message_type:
+                message: Any = recorded.data
+            else:
+                message = library.image(header, frame.decode())
         except SegRosError as error:
             self._unread += 1
             bar.write(f"seg_ros play: frame {frame.index}: {error}", sys.stderr)

@@ -1,0 +1,75 @@
+"""A recorded drive as frames: a bag, a video file, a folder of images, or the synthetic scene.
+
+Frames come in order, each once. A frame's pixels are decoded when asked for, so a damaged frame is
+an error of that frame alone and the drive goes on. ``bag.py`` reads a recording's messages,
+``bag_drive.py`` makes frames of one camera's, the ``*_file.py`` know the file formats.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seg_ros.drive.bag import is_bag
+from seg_ros.drive.bag_drive import BagDrive
+from seg_ros.drive.base import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    COMPRESSED_VIDEO,
+    IMAGE,
+    Drive,
+    DriveFrame,
+    RawMessage,
+    RecordedTopic,
+)
+from seg_ros.drive.pictures import PICTURES, FolderDrive, by_number, read_picture
+from seg_ros.drive.read_ahead import read_ahead
+from seg_ros.drive.scene import SYNTHETIC, SceneDrive
+from seg_ros.drive.video import VideoDrive
+from seg_ros.errors import SegRosError
+
+__all__ = [
+    "CAMERA_INFO",
+    "COMPRESSED_IMAGE",
+    "COMPRESSED_VIDEO",
+    "IMAGE",
+    "PICTURES",
+    "SYNTHETIC",
+    "Drive",
+    "DriveFrame",
+    "RawMessage",
+    "RecordedTopic",
+    "by_number",
+    "open_drive",
+    "read_ahead",
+    "read_picture",
+]
+
+
+def open_drive(source: str, topic: str = "") -> Drive:
+    """Open a drive.
+
+    Args:
+        source: ``synthetic``; a rosbag2 folder, or a single ``.mcap``, ``.db3`` or ROS 1 ``.bag``
+            file; a video file; or a folder of PNG and JPEG images.
+        topic: camera topic of a bag; may be empty when the bag has just one.
+
+    Raises:
+        SegRosError: nothing there, not a drive, or several camera topics and none chosen.
+
+    """
+    if source == SYNTHETIC:
+        return SceneDrive()
+    path = Path(source).expanduser()
+    try:
+        if not path.exists():
+            raise SegRosError(
+                f"drive {source} does not exist; give a bag, a video, a folder of images or "
+                f"'{SYNTHETIC}'"
+            )
+        if is_bag(path):
+            return BagDrive(path, topic)
+        if topic:
+            raise SegRosError(f"drive {source} is not a bag, so it has no topic {topic!r}")
+        return FolderDrive(path) if path.is_dir() else VideoDrive(path)
+    except OSError as error:
+        raise SegRosError(f"cannot read {source}: {error.strerror or error}") from error

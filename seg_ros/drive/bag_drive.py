@@ -1,0 +1,249 @@
+"""The frames of one camera topic of a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.camera import CameraModel
+from seg_ros.drive.bag import Bag
+from seg_ros.drive.base import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    COMPRESSED_VIDEO,
+    IMAGE,
+    Drive,
+    DriveFrame,
+    RawMessage,
+    RecordedTopic,
+)
+from seg_ros.drive.compressed_video import VideoDecoder, is_key_frame
+from seg_ros.drive.video import bgr_of_video
+from seg_ros.errors import SegRosError
+from seg_ros.images import decode_compressed, decode_image
+from seg_ros.messages import stamp_ns, typestore
+
+CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE, COMPRESSED_VIDEO)
+
+
+class BagDrive(Drive):
+    """The frames of a bag's camera topic, in the order of their log times.
+
+    Args:
+        path: a rosbag2 folder or one of its files, an MCAP file, a ROS 1 bag.
+        topic: the camera topic; may be empty when there is just one.
+
+    """
+
+    def __init__(self, path: Path, topic: str) -> None:
+        self.name = str(path)
+        self._bag = Bag(path)
+        self._image = self._choose(topic)
+        info = self._info_topic()
+        self.topics = (self._image, info) if info else (self._image,)
+        if self._image.message_type == COMPRESSED_IMAGE:
+            self.message_type = COMPRESSED_IMAGE
+        if info:
+            self.camera, self.camera_problem = self._read_camera(info)
+
+    @property
+    def frame_count(self) -> int | None:
+        """See :class:`Drive`."""
+        return self._image.count
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[DriveFrame]:
+        """See :class:`Drive`."""
+        if stop is not None and stop <= start:
+            return
+        build: Callable[[_Recorded], DriveFrame] = _frame
+        first = start
+        if self._image.message_type == COMPRESSED_VIDEO:
+            first = self._key_frame_before(start) if start else 0
+            build = _VideoFrames().frame
+        for recorded in self._recorded(first):
+            if recorded.index == stop:
+                return
+            if recorded.index >= first:
+                frame = build(recorded)
+                if recorded.index >= start:
+                    yield frame
+
+    def _recorded(self, start: int) -> Iterator[_Recorded]:
+        """Yield the frames' messages, from ``start`` or earlier on, with their CameraInfo.
+
+        A frame is held back until the next is there, so that it has its CameraInfo with it.
+        """
+        log_ns, index = self._bag.seek(self._image.name, start) if start else (None, 0)
+        held: _Recorded | None = None
+        infos: list[RawMessage] = []
+        damage: SegRosError | None = None
+        try:
+            for message in self._bag.messages({t.name for t in self.topics}, log_ns):
+                if message.topic.name != self._image.name:
+                    infos.append(message)
+                    continue
+                if held:
+                    yield held
+                    infos = []
+                    index += 1
+                held = _Recorded(index, message, infos)
+        except SegRosError as error:
+            damage = error
+        if held:
+            yield held
+        if damage:
+            raise damage
+
+    def _key_frame_before(self, start: int) -> int:
+        """Return the index of the last key frame up to a frame; 0 when there is none."""
+        key = 0
+        images = self._bag.messages({self._image.name})
+        for index, message in enumerate(images):
+            if index > start:
+                break
+            try:
+                video = _deserialize(message)
+                if is_key_frame(video.format, video.data.tobytes()):
+                    key = index
+            except SegRosError:
+                continue
+        return key
+
+    def _choose(self, topic: str) -> RecordedTopic:
+        cameras = [
+            t for t in self._bag.topics
+            # Depth, in a form of its own, which image_transport calls a CompressedImage.
+            if t.message_type in CAMERA_TYPES and not t.name.endswith("/compressedDepth")
+        ]  # fmt: skip
+        chosen = [c for c in cameras if c.name == topic] if topic else cameras
+        if len(chosen) > 1:
+            chosen = [c for c in chosen if c.count != 0] or chosen
+        if len(chosen) == 1:
+            return chosen[0]
+        if not cameras:
+            found = ", ".join(f"{t.name} ({t.message_type})" for t in self._bag.topics)
+            raise SegRosError(f"bag {self.name} has no camera topic; it has {found or 'nothing'}")
+        listing = "; ".join(map(self._describe, chosen or cameras))
+        if not chosen:
+            raise SegRosError(f"bag {self.name} has no camera topic {topic}; it has {listing}")
+        raise SegRosError(f"bag {self.name} has several camera topics, choose one: {listing}")
+
+    def _describe(self, topic: RecordedTopic) -> str:
+        """Return name, type, number of messages and size of the first picture of a topic."""
+        facts = [topic.message_type.split("/")[-1]]
+        if topic.count is not None:
+            facts.append(f"{topic.count} message{'s' if topic.count != 1 else ''}")
+        try:
+            message = next(self._bag.messages({topic.name}), None)
+            if message is not None:
+                build = _VideoFrames().frame if topic.message_type == COMPRESSED_VIDEO else _frame
+                height, width = build(_Recorded(0, message, [])).decode().shape[:2]
+                facts.append(f"{width}x{height}")
+        except SegRosError:
+            pass  # a list of choices is no place for what is wrong with one of them
+        return f"{topic.name} ({', '.join(facts)})"
+
+    def _info_topic(self) -> RecordedTopic | None:
+        """Find the CameraInfo that belongs to the image topic; say why there is none.
+
+        image_transport puts it beside the raw image: ``/cam/image_raw/compressed`` and
+        ``/cam/image_raw`` both have ``/cam/camera_info``.
+        """
+        infos = {t.name: t for t in self._bag.topics if t.message_type == CAMERA_INFO}
+        parts = self._image.name.split("/")
+        wanted = ["/".join([*parts[:length], "camera_info"]) for length in (-1, -2)]
+        for name in wanted[: max(1, len(parts) - 2)]:
+            if name in infos:
+                return infos[name]
+        others = f"; it has CameraInfo on {', '.join(sorted(infos))}" if infos else ""
+        self.camera_problem = (
+            f"bag {self.name} has no {wanted[0]} for {self._image.name}{others}; --camera names a "
+            "camera YAML"
+        )
+        return None
+
+    def _read_camera(self, topic: RecordedTopic) -> tuple[CameraModel | None, str]:
+        """Return the camera of the first CameraInfo, or why there is none."""
+        try:
+            message = next(self._bag.messages({topic.name}), None)
+            if message is None:
+                raise SegRosError("it has no message")
+            info = _deserialize(message)
+            camera = CameraModel.from_intrinsics(
+                info.width, info.height, info.k, info.distortion_model, info.d
+            )
+        except SegRosError as error:
+            return None, (
+                f"CameraInfo on {topic.name} is not used: {error}; --camera names a camera YAML"
+            )
+        return camera, ""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A frame as it was recorded."""
+
+    index: int
+    message: RawMessage
+    camera_infos: list[RawMessage] = field(default_factory=list)
+
+
+def _deserialize(message: RawMessage) -> Any:
+    try:
+        return typestore().deserialize_cdr(message.data, message.topic.message_type)
+    except Exception as error:  # rosbags lets those of numpy and struct through
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SegRosError(f"its message is damaged: {reason}") from error
+
+
+def _frame(recorded: _Recorded) -> DriveFrame:
+    """Build the frame of an Image or CompressedImage."""
+    raw, infos = recorded.message, tuple(recorded.camera_infos)
+    try:
+        message = _deserialize(raw)
+    except SegRosError as error:
+        fail = partial(_fail, str(error))
+        return DriveFrame(recorded.index, raw.log_ns, "", fail, camera_infos=infos)
+    decode: Any = decode_image if raw.topic.message_type == IMAGE else decode_compressed
+    return DriveFrame(
+        recorded.index,
+        # A stamp of 0 is one that the driver did not set.
+        stamp_ns(message.header.stamp) or raw.log_ns,
+        message.header.frame_id,
+        partial(decode, message),
+        raw,
+        infos,
+    )
+
+
+class _VideoFrames:
+    """Builds the frames of a CompressedVideo topic, given its messages in their order.
+
+    Each is decoded as it comes, as the next may refer to it; it is turned into BGR when asked for.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = VideoDecoder()
+
+    def frame(self, recorded: _Recorded) -> DriveFrame:
+        raw, infos = recorded.message, tuple(recorded.camera_infos)
+        stamp, frame_id = raw.log_ns, ""
+        decode: Callable[[], NDArray[np.uint8]]
+        try:
+            message = _deserialize(raw)
+            stamp, frame_id = stamp_ns(message.timestamp) or raw.log_ns, message.frame_id
+            picture = self._decoder.decode(message.format, message.data.tobytes())
+            decode = partial(bgr_of_video, picture)
+        except SegRosError as error:
+            decode = partial(_fail, str(error))
+        return DriveFrame(recorded.index, stamp, frame_id, decode, raw, infos)
+
+
+def _fail(reason: str) -> NDArray[np.uint8]:
+    raise SegRosError(reason)

@@ -1,0 +1,101 @@
+"""What a drive is: frames in order, with their stamps, and what was recorded beside them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import MessageDefinition, Qos
+
+from seg_ros.camera import CameraModel
+from seg_ros.messages import NANOSECONDS
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+COMPRESSED_VIDEO = "foxglove_msgs/msg/CompressedVideo"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+
+CLOCKLESS_START = NANOSECONDS
+"""Videos and folders have no clock: their first frame is at 1 s, as ROS reads 0 as "not set"."""
+
+
+@dataclass(frozen=True)
+class RecordedTopic:
+    """A topic of a bag."""
+
+    name: str
+    message_type: str
+    """Its ROS 2 name, such as ``sensor_msgs/msg/Image``."""
+    definition: MessageDefinition
+    """The message definition that is embedded in the bag; of format NONE where there is none."""
+    qos: tuple[Qos, ...] = ()
+    """QoS profiles its publishers offered, as recorded; none where the bag does not say."""
+    count: int | None = None
+    """Messages in the bag, None when only reading to the end tells."""
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """A message as it was recorded."""
+
+    topic: RecordedTopic
+    log_ns: int
+    """When it was recorded, nanoseconds."""
+    data: bytes
+    """CDR with its four bytes of encapsulation header; from a ROS 1 bag, converted to it."""
+
+
+@dataclass(frozen=True)
+class DriveFrame:
+    """One frame of a drive."""
+
+    index: int
+    stamp_ns: int
+    """Header stamp, nanoseconds."""
+    frame_id: str
+    decode: Callable[[], NDArray[np.uint8]]
+    """Gives (H, W, 3) uint8 BGR; raises SegRosError when the frame is damaged."""
+    raw: RawMessage | None = None
+    """The frame's message, when it comes from a bag."""
+    camera_infos: tuple[RawMessage, ...] = ()
+    """Its camera's CameraInfo messages that were logged after this frame and before the next.
+
+    The first frame also has those before it, so copying them with their frames copies each once.
+    """
+
+
+class Drive(ABC):
+    """A recorded drive. Iterate over :meth:`frames`, as often as needed."""
+
+    name: str
+    """What the user called it, for messages and reports."""
+    message_type: str = IMAGE
+    """What it is played as: CompressedImage where it is recorded so, else Image."""
+    camera: CameraModel | None = None
+    """Its camera, when known; from a bag it has the default mounting."""
+    camera_problem: str = ""
+    """Why :attr:`camera` is None, in a sentence; empty when it is not."""
+    topics: tuple[RecordedTopic, ...] = ()
+    """The recorded topics of its messages: the image's, then CameraInfo's where there is one."""
+
+    @property
+    @abstractmethod
+    def frame_count(self) -> int | None:
+        """Number of frames, None when only reading to the end tells."""
+
+    @abstractmethod
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[DriveFrame]:
+        """Yield every frame once, in order.
+
+        Args:
+            start: index of the first frame to yield; what comes before is passed over as cheaply
+                as the format allows, and the frames are the same as if it had been read.
+            stop: index of the frame to stop before, None for the end.
+
+        Raises:
+            SegRosError: the source is damaged; every frame before the damage has been yielded.
+
+        """

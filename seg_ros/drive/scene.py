@@ -1,0 +1,50 @@
+"""The procedural road scene as a drive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.camera import CameraModel, Mounting
+from seg_ros.drive.base import Drive, DriveFrame
+
+SYNTHETIC = "synthetic"
+"""The name that stands for the procedural road scene."""
+
+
+class SceneDrive(Drive):
+    """The synthetic scene; its camera is known exactly."""
+
+    def __init__(self) -> None:
+        from seg_ros.synthetic import SyntheticDrive  # its renderer takes a while to load
+
+        self.name = SYNTHETIC
+        self._scene = SyntheticDrive()
+        camera = self._scene.camera
+        self.camera = CameraModel(
+            camera.width,
+            camera.height,
+            camera.fx,
+            camera.fy,
+            camera.cx,
+            camera.cy,
+            mounting=Mounting(camera.x, camera.y, camera.z, camera.roll, camera.pitch, camera.yaw),
+        )
+
+    @property
+    def frame_count(self) -> int:
+        """See :class:`Drive`."""
+        return len(self._scene)
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[DriveFrame]:
+        """See :class:`Drive`."""
+        for index in range(len(self._scene))[start:stop]:
+            frame = self._scene[index]
+            yield DriveFrame(index, frame.stamp_ns, "camera", partial(_same, frame.image))
+
+
+def _same(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return image

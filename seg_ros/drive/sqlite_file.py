@@ -1,0 +1,195 @@
+"""sqlite3 files of rosbag2, also those that were cut off or are still being recorded."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
+from rosbags.rosbag2.metadata import parse_qos
+
+from seg_ros.drive.base import RawMessage, RecordedTopic
+from seg_ros.drive.storage import BagFile, message_type, plain
+from seg_ros.errors import SegRosError
+
+_DEFINITIONS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
+_HEADER = struct.Struct(">16sH6xIII56xI4x")
+"""Magic, page size, change counter, pages, (first free page), version-valid-for."""
+
+
+class SqliteFile(BagFile):
+    """A rosbag2 sqlite3 file."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, name)
+        self.damage = self._missing()
+        with self._connect() as database:
+            self._ids, self.topics = self._read_topics(database)
+            self._indexed = bool(
+                _rows(database, "SELECT 1 FROM sqlite_master WHERE name = 'timestamp_idx'")
+            )
+            try:
+                ((self.start_ns, self.end_ns),) = _rows(
+                    database,
+                    "SELECT (SELECT MIN(timestamp) FROM messages),"
+                    " (SELECT MAX(timestamp) FROM messages)",
+                )
+            except sqlite3.DatabaseError as error:
+                self.damage = self.damage or str(error)
+        self._counts: dict[str, int | None] = {}
+
+    def count(self, topic: str) -> int | None:
+        """See :class:`BagFile`."""
+        if topic not in self._counts:
+            with self._connect() as database:
+                try:
+                    ((self._counts[topic],),) = _rows(
+                        database, f"SELECT COUNT(*) FROM {self._messages(topic)}"
+                    )
+                except sqlite3.DatabaseError:
+                    self._counts[topic] = None
+        return self._counts[topic]
+
+    def seek(self, topic: str, number: int) -> tuple[int | None, int]:
+        """See :class:`BagFile`."""
+        source = self._messages(topic)
+        with self._connect() as database:
+            try:
+                rows = _rows(
+                    database,
+                    f"SELECT timestamp FROM {source} ORDER BY timestamp LIMIT 1 OFFSET ?",
+                    number,
+                )
+                if not rows:
+                    return None, 0
+                ((first_ns,),) = rows
+                ((passed,),) = _rows(
+                    database, f"SELECT COUNT(*) FROM {source} AND timestamp < ?", first_ns
+                )
+            except sqlite3.DatabaseError:
+                return None, 0
+        return first_ns, passed
+
+    def messages(self, topics: Collection[str], start_ns: int | None) -> Iterator[RawMessage]:
+        """See :class:`BagFile`."""
+        # The order comes from the index on time, the message from the table: what the two say of
+        # each other must agree, as sqlite has no checksums.
+        order = (
+            f"SELECT id, timestamp FROM {self._messages(*topics)} AND timestamp >= ?"
+            " ORDER BY timestamp, id"
+        )
+        with self._connect() as database, closing(database.cursor()) as row_of:
+            try:
+                last = (-1, -1)
+                for number, log_ns in database.execute(order, (start_ns or 0,)):
+                    row = row_of.execute(
+                        "SELECT topic_id, timestamp, data FROM messages WHERE id = ?", (number,)
+                    ).fetchone()
+                    if row is None or row[1] != log_ns or (log_ns, number) <= last:
+                        raise sqlite3.DatabaseError("its index and its messages disagree")
+                    if not isinstance(row[2], bytes) or row[0] not in self._ids:
+                        raise sqlite3.DatabaseError(f"message {number} is not one")
+                    last = log_ns, number
+                    yield RawMessage(self._ids[row[0]], log_ns, plain(row[2]))
+            except sqlite3.DatabaseError as error:
+                raise self.damaged(self.damage or str(error)) from error
+        if self.damage:
+            raise self.damaged(self.damage)
+
+    def _messages(self, *topics: str) -> str:
+        """Return the SQL for the messages of topics, in which damage at the end hurts last."""
+        ids = ",".join(str(i) for i, topic in self._ids.items() if topic.name in topics)
+        index = " INDEXED BY timestamp_idx" if self._indexed else ""
+        return f"messages{index} WHERE topic_id IN ({ids})"
+
+    def _missing(self) -> str:
+        """Return what the file says of itself that is not so: its size, its journal."""
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(_HEADER.size)
+                size = file.seek(0, 2)
+        except OSError as error:
+            raise SegRosError(f"cannot read {self.name}: {error.strerror or error}") from error
+        if len(head) < _HEADER.size or not head.startswith(b"SQLite format 3\0"):
+            raise self.damaged("it does not begin as a sqlite3 file does")
+        _, page, changes, pages, _, valid_for = _HEADER.unpack(head)
+        whole = pages * (65536 if page == 1 else page)
+        if changes == valid_for and size < whole:
+            return f"it was cut off, {size} of its {whole} bytes are there"
+        if self.path.with_name(self.path.name + "-journal").exists():
+            return "it is still being recorded, or its recorder was killed: a journal is beside it"
+        return ""
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        """Open it to read only; a journal or log of changes beside it stays as it is."""
+        address = f"file:{quote(str(self.path))}?mode=ro"
+        try:
+            try:
+                database = self._open(address)
+            except sqlite3.OperationalError:  # a journal that only a writer could play back
+                database = self._open(address + "&immutable=1")
+        except sqlite3.DatabaseError as error:
+            raise self.damaged(str(error)) from error
+        with closing(database):
+            yield database
+
+    @staticmethod
+    def _open(address: str) -> sqlite3.Connection:
+        # The thread that reads ahead is not always the one that closes.
+        database = sqlite3.connect(address, uri=True, check_same_thread=False)
+        try:
+            # Otherwise sqlite refuses all of a file of which the end is missing.
+            database.execute("PRAGMA writable_schema = ON")
+            database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
+        return database
+
+    def _read_topics(
+        self, database: sqlite3.Connection
+    ) -> tuple[dict[int, RecordedTopic], list[RecordedTopic]]:
+        try:
+            columns = {row[1] for row in _rows(database, "PRAGMA table_info(topics)")}
+            if not columns or not _rows(database, "PRAGMA table_info(messages)"):
+                raise self.damaged("it has no tables of topics and messages; is it a bag?")
+            qos = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"
+            topics = _rows(database, f"SELECT id, name, type, {qos} FROM topics ORDER BY id")
+            definitions = {}
+            if _rows(database, "PRAGMA table_info(message_definitions)"):
+                definitions = {
+                    name: MessageDefinition(_DEFINITIONS[encoding], text)
+                    for name, encoding, text in _rows(
+                        database,
+                        "SELECT topic_type, encoding, encoded_message_definition"
+                        " FROM message_definitions",
+                    )
+                    if encoding in _DEFINITIONS
+                }
+        except sqlite3.DatabaseError as error:
+            raise self.damaged(str(error)) from error
+        none = MessageDefinition(MessageDefinitionFormat.NONE, "")
+        ids = {
+            number: RecordedTopic(
+                name, message_type(kind), definitions.get(kind, none), _qos(profiles)
+            )
+            for number, name, kind, profiles in topics
+        }
+        return ids, list(ids.values())
+
+
+def _rows(database: sqlite3.Connection, query: str, *values: Any) -> list[Any]:
+    return database.execute(query, values).fetchall()
+
+
+def _qos(profiles: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(parse_qos(profiles))
+    except Exception:  # a recorder's odd profile must not cost the frames
+        return ()

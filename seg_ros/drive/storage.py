@@ -1,0 +1,164 @@
+"""One file of a recording, whatever its format, and messages of several sources in log order."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.msg import normalize_msgtype
+
+from seg_ros.drive.base import RawMessage, RecordedTopic
+from seg_ros.errors import SegRosError
+from seg_ros.messages import register_video
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+ROS1 = register_video(get_typestore(Stores.ROS1_NOETIC))
+"""Message definitions of ROS 1."""
+
+
+class BagFile(ABC):
+    """A file with messages of several topics.
+
+    Args:
+        path: the file to read.
+        name: what to call it in messages.
+
+    Raises:
+        SegRosError: it cannot be read at all.
+
+    """
+
+    topics: list[RecordedTopic]
+    """What is recorded in it; several entries with one name are one topic."""
+    start_ns: int | None = None
+    """Log time of its first message, None when it has none, or none that can be read."""
+    end_ns: int | None = None
+    """Log time of its last message."""
+    damage: str = ""
+    """What is known to be wrong with the file before its messages are read."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.name = path, name
+
+    @abstractmethod
+    def count(self, topic: str) -> int | None:
+        """Messages of a topic, None when only reading to the end tells."""
+
+    @abstractmethod
+    def seek(self, topic: str, number: int) -> tuple[int | None, int]:
+        """Find where to start reading in order not to miss message ``number`` of a topic.
+
+        Returns:
+            The log time to start at, None for the beginning, and the number of the topic's first
+            message from there on.
+
+        """
+
+    @abstractmethod
+    def messages(self, topics: Collection[str], start_ns: int | None) -> Iterator[RawMessage]:
+        """Yield the messages of topics in log order, from a log time on.
+
+        Raises:
+            SegRosError: the file is damaged; the messages before the damage have been yielded.
+
+        """
+
+    def release(self) -> None:  # noqa: B027, most have nothing to give back
+        """Give back what is only needed while the file is read."""
+
+    def damaged(self, reason: str) -> SegRosError:
+        """Return the error that says what is wrong with the file."""
+        return SegRosError(f"bag file {self.name} is damaged: {reason}")
+
+
+def in_log_order(
+    parts: Iterable[tuple[int, Callable[[], Iterable[RawMessage]]]],
+) -> Iterator[RawMessage]:
+    """Merge parts that are each in log order; a part is opened when its time has come.
+
+    Args:
+        parts: log time before which a part has no message, and what opens it. Where log times are
+            equal, the order of the parts decides.
+
+    Raises:
+        SegRosError: a part is damaged; what it and the parts before it still held has been yielded.
+
+    """
+    waiting = sorted(enumerate(parts), key=lambda part: part[1][0], reverse=True)
+    heap: list[tuple[int, int, RawMessage, Iterator[RawMessage]]] = []
+    damage: SegRosError | None = None
+    while waiting or heap:
+        if waiting and (not heap or waiting[-1][1][0] <= heap[0][0]):
+            number, (_, read) = waiting.pop()
+            messages = iter(read())
+        else:
+            _, number, message, messages = heapq.heappop(heap)
+            yield message
+        try:
+            if (following := next(messages, None)) is not None:
+                heapq.heappush(heap, (following.log_ns, number, following, messages))
+        except SegRosError as error:
+            damage = damage or error
+            waiting.clear()
+    if damage:
+        raise damage
+
+
+def message_type(name: str) -> str:
+    """Return the ROS 2 name of a message type: sensor_msgs/Image is sensor_msgs/msg/Image."""
+    return str(normalize_msgtype(name)) if name.count("/") in (1, 2) else name
+
+
+def plain(data: bytes | memoryview) -> bytes:
+    """Return a message without the zstd compression that rosbag2 can put on each.
+
+    CDR never begins as zstd does, so it is told by its first bytes. What cannot be decompressed
+    comes out empty, and so is no message.
+    """
+    if data[:4] != _ZSTD_MAGIC:
+        return bytes(data)
+    try:
+        return bytes(zstd.decompress(data))
+    except zstd.ZstdError:
+        return b""
+
+
+def cdr_of_ros1(data: bytes | memoryview, type_name: str) -> bytes:
+    """Return a ROS 1 message as CDR; empty when it is damaged."""
+    try:
+        return bytes(ROS1.ros1_to_cdr(data, type_name))
+    except Exception:  # rosbags lets those of numpy and struct through
+        return b""
+
+
+def unpack_zstd(source: Path, target: Path) -> str:
+    """Unpack a zstd file as far as it goes; return what is wrong with it, empty when nothing is.
+
+    Raises:
+        SegRosError: it cannot be read, or the target not written.
+
+    """
+    try:
+        with zstd.open(source, "rb") as packed, target.open("wb") as unpacked:
+            try:
+                while block := packed.read(1 << 20):
+                    unpacked.write(block)
+            except EOFError:
+                return "its zstd data ends too early: it was cut off"
+            except zstd.ZstdError as error:
+                return f"its zstd data is damaged ({error})"
+    except OSError as error:
+        raise SegRosError(
+            f"cannot unpack {source} into {target.parent}: {error.strerror or error}"
+        ) from error
+    return ""

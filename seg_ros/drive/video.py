@@ -1,0 +1,90 @@
+"""A video file as a drive, and decoded video frames as BGR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.drive.base import CLOCKLESS_START, Drive, DriveFrame
+from seg_ros.drive.pictures import FOLDER_RATE
+from seg_ros.errors import SegRosError
+from seg_ros.messages import NANOSECONDS
+
+
+class VideoDrive(Drive):
+    """The frames of a video file; the first is at 1 s, the others by the video's own clock."""
+
+    camera_problem = "a video has no CameraInfo; --camera names a camera YAML"
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        with self._open() as (_, stream):
+            self._frame_count = stream.frames or None
+
+    @property
+    def frame_count(self) -> int | None:
+        """See :class:`Drive`."""
+        return self._frame_count
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Any, Any]]:
+        try:
+            with av.open(self.name) as container:
+                if not container.streams.video:
+                    raise SegRosError(f"{self.name} has no video in it")
+                stream = container.streams.video[0]
+                stream.thread_type = "AUTO"
+                yield container, stream
+        except av.FFmpegError as error:
+            raise SegRosError(
+                f"{self.name} cannot be read as a video ({error.strerror}); it is damaged, or not "
+                "a video"
+            ) from error
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[DriveFrame]:
+        """See :class:`Drive`."""
+        # What comes before start is decoded, too: a video's index says which of its packets is
+        # which frame only where nobody has edited it.
+        with self._open() as (container, stream):
+            rate = Fraction(stream.average_rate or FOLDER_RATE)
+            first: Fraction | None = None
+            read = 0
+            for index, frame in enumerate(container.decode(stream)):
+                if index == stop:
+                    return
+                has_time = frame.pts is not None and frame.time_base is not None
+                time = frame.pts * frame.time_base if has_time else index / rate
+                first = time if first is None else first
+                stamp = CLOCKLESS_START + int((time - first) * NANOSECONDS)
+                read = index + 1
+                if index >= start:
+                    yield DriveFrame(index, stamp, "camera", partial(bgr_of_video, frame))
+            if self._frame_count and read < self._frame_count:
+                raise SegRosError(
+                    f"video {self.name} ends after {read} of {self._frame_count} frames: it was "
+                    "cut off"
+                )
+
+
+def bgr_of_video(frame: Any) -> NDArray[np.uint8]:
+    """Turn a decoded video frame into (H, W, 3) uint8 BGR, turned as its player would show it.
+
+    Raises:
+        SegRosError: the decoder had to guess parts of it.
+
+    """
+    if frame.is_corrupt:
+        raise SegRosError("the video is damaged here; the decoder guessed parts of the picture")
+    image: NDArray[np.uint8] = frame.to_ndarray(format="bgr24")
+    turns = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+    turn = turns.get(int(frame.rotation) % 360)
+    return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
