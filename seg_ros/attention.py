@@ -2,26 +2,23 @@
 
 In every block of a SegFormer (Xie et al., 2021, https://arxiv.org/abs/2105.15203) each token of its
 stage, the query, spreads its attention over the tokens of a coarser grid, the keys:
-``softmax(Q K^T / sqrt(d))`` in every head. Hugging Face calls these tensors ``attentions``. In a
-network they are its Softmax nodes, so they are read from the network itself, whoever exported it.
-The mean over the queries, or the choice of one, is made inside: of 64 MB per head in the first
-stage at 512x1024 a map of 2 kB comes out, and the stages after the one shown are not run.
+``softmax(Q K^T / sqrt(d))`` in every head. Hugging Face calls these tensors ``attentions``. They
+are read from the network itself, as the mean over the queries or that of one of them: of 64 MB per
+head in the first stage at 512x1024 a map of 2 kB comes out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
 import cv2
 import numpy as np
-import openvino as ov
-import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from seg_ros.drive import Drive, read_ahead
-from seg_ros.engines.openvino import compile_network, read_network
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import Model
 from seg_ros.outputs import OutputFolder, OverlayVideo
@@ -70,44 +67,85 @@ class AttentionMaps:
     """(x, y) pixel of the frame whose attention this is; None for the mean over all queries."""
 
 
-class AttentionNetwork:
-    """The part of a SegFormer up to one block, with that block's attention as its answer.
+class AttentionSource(Protocol):
+    """A network whose attention can be read."""
 
-    Runs on the CPU through OpenVINO in fp32. One caller at a time.
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the image that :meth:`infer` takes."""
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, int, int]]:
+        """(heads, queries, keys) of everything in the network that may be attention, in order."""
+
+    def choose(self, index: int) -> None:
+        """Say which of :attr:`shapes` is wanted from now on."""
+
+    def infer(self, image: NDArray[np.uint8], query: int | None) -> NDArray[np.float32]:
+        """Run the network on one frame.
+
+        Args:
+            image: (H, W, 3) uint8 BGR of :attr:`input_size`.
+            query: which query's attention is wanted; None for the mean over all.
+
+        Returns:
+            (heads, keys) float32.
+
+        """
+
+
+def open_attention(model: Model, threads: int = 0) -> AttentionSource:
+    """Open the network of a model to read its attention.
 
     Args:
-        model: a SegFormer in ONNX.
-        stage: which stage, from 1.
-        block: which of its blocks, from 1; None for the last.
+        model: a SegFormer.
         threads: CPU threads, 0 for all cores.
 
     Raises:
-        SegRosError: the model cannot be read, is no SegFormer, or has no such stage or block.
+        SegRosError: the model cannot be read, or what it takes is not installed.
+
+    """
+    try:
+        from seg_ros.engines.openvino_attention import OpenVinoAttention
+    except ImportError as error:
+        raise SegRosError(
+            "reading attention from an ONNX network needs OpenVINO: pip install openvino"
+        ) from error
+    return OpenVinoAttention(model.path, threads)
+
+
+class AttentionNetwork:
+    """A block of a SegFormer, and what its heads look at in frames. One caller at a time.
+
+    Args:
+        source: the network.
+        name: of the model, for messages.
+        stage: which stage, from 1.
+        block: which of its blocks, from 1; None for the last.
+
+    Raises:
+        SegRosError: the network is no SegFormer, or has no such stage or block.
 
     """
 
     def __init__(
-        self, model: Model, stage: int = 4, block: int | None = None, threads: int = 0
+        self, source: AttentionSource, name: str, stage: int = 4, block: int | None = None
     ) -> None:
-        network = read_network(model.path)
-        self.model_name = model.name
-        _, height, width, _ = network.input().shape
-        self._size = (int(height), int(width))
-        found = _attention_blocks(network, self._size)
+        found = _attention_blocks(source)
         self.blocks = tuple(found)
         """Every block of the model, in its order."""
-        self.block = _choose(self.blocks, model.name, stage, block)
+        self.block = _choose(self.blocks, name, stage, block)
         """The block whose attention is read."""
-        weights = found[self.block]
-        query = ops.parameter([], np.int32, name="query")
-        axis = np.int64(len(weights.shape) - 2)
-        reduced = [
-            ops.reduce_mean(weights, np.array([axis])),
-            ops.gather(weights, query, axis),
-        ]
-        # Only what leads to these answers is compiled: neither later stages nor the head.
-        part = ov.Model(reduced, [*network.get_parameters(), query], "attention")
-        self._request = compile_network(part, model.path, threads).create_infer_request()
+        self.model_name = name
+        self._source = source
+        source.choose(found[self.block])
+
+    @classmethod
+    def load(
+        cls, model: Model, stage: int = 4, block: int | None = None, threads: int = 0
+    ) -> AttentionNetwork:
+        """Open a model; arguments and errors as for this class and :func:`open_attention`."""
+        return cls(open_attention(model, threads), model.name, stage, block)
 
     def maps(self, frame: NDArray[np.uint8], query: tuple[int, int] | None = None) -> AttentionMaps:
         """Run the network on one frame.
@@ -120,18 +158,16 @@ class AttentionNetwork:
             SegRosError: the pixel lies outside the frame, or the answer has NaN or infinity in it.
 
         """
-        block, (height, width) = self.block, self._size
-        token = 0 if query is None else _token(block, self._size, frame.shape[:2], query)
-        image = frame
-        if frame.shape[:2] != self._size:
-            image = np.asarray(cv2.resize(frame, (width, height)), np.uint8)  # as the segmenter
-        self._request.infer([image[None], np.array(token, np.int32)])
-        answer = self._request.get_output_tensor(0 if query is None else 1).data
-        shares = np.array(answer, np.float32).reshape(block.heads, *block.keys)
+        block, size = self.block, self._source.input_size
+        token = None if query is None else _token(block, size, frame.shape[:2], query)
+        image = np.ascontiguousarray(frame)
+        if frame.shape[:2] != size:
+            image = np.asarray(cv2.resize(image, size[::-1]), np.uint8)  # as the segmenter does
+        shares = self._source.infer(image, token).reshape(block.heads, *block.keys)
         if not np.isfinite(shares).all():
             raise SegRosError(f"model {self.model_name} answered with NaN or infinity")
         key = block.stride * block.reduction
-        return AttentionMaps(block, shares, (height / key, width / key), query)
+        return AttentionMaps(block, shares, (size[0] / key, size[1] / key), query)
 
     def check_head(self, head: int | None) -> None:
         """Raise SegRosError when the block has no such head."""
@@ -280,29 +316,42 @@ class _Sheet:
         return contact_sheet([chosen[i : i + 2] for i in range(0, count, 2)], row_height=720)
 
 
-def _attention_blocks(network: ov.Model, size: tuple[int, int]) -> dict[AttentionBlock, ov.Output]:
-    """Find every block's attention, heads x queries x keys, in the order they are computed."""
-    found: dict[AttentionBlock, ov.Output] = {}
-    for node in network.get_ordered_ops():
-        if node.get_type_name() != "Softmax":
-            continue
-        weights = node.output(0)
-        shape, axis = weights.partial_shape, node.get_attributes()["axis"]
-        if shape.is_dynamic or len(shape) < 3 or axis not in (-1, len(shape) - 1):
-            continue
-        *batch, heads, queries, keys = shape.to_shape()
+def _attention_blocks(source: AttentionSource) -> dict[AttentionBlock, int]:
+    """Find every block and which of the source's shapes is its attention, in order."""
+    found: dict[AttentionBlock, int] = {}
+    for index, shape in enumerate(source.shapes):
         for stage, stride in enumerate(_STRIDES, 1):
             # Every halving rounds up: the patches overlap and the edges are padded.
-            grid = (-(-size[0] // stride), -(-size[1] // stride))
-            fitting = [r for r in _REDUCTIONS if (grid[0] // r) * (grid[1] // r) == keys]
-            if prod(batch) == 1 and prod(grid) == queries and fitting:
-                block = 1 + sum(b.stage == stage for b in found)
+            grid = (-(-source.input_size[0] // stride), -(-source.input_size[1] // stride))
+            reduction = _reduction(grid, shape[2])
+            if prod(grid) == shape[1] and reduction:
+                number = 1 + sum(b.stage == stage for b in found)
                 # The reduction has no padding: what is left over at the end belongs to no key.
-                reduced = (grid[0] // fitting[0], grid[1] // fitting[0])
-                entry = AttentionBlock(stage, block, heads, grid, reduced, stride, fitting[0])
-                found[entry] = weights
+                keys = (grid[0] // reduction, grid[1] // reduction)
+                block = AttentionBlock(stage, number, shape[0], grid, keys, stride, reduction)
+                found[block] = index
                 break
     return found
+
+
+def _reduction(grid: tuple[int, int], keys: int) -> int:
+    """Return how many queries a key has along a side; 0 if no coarser grid has so many keys."""
+    fitting = (r for r in _REDUCTIONS if (grid[0] // r) * (grid[1] // r) == keys)
+    return next(fitting, 0)
+
+
+def parse_pixel(text: str) -> tuple[int, int]:
+    """Read ``x,y`` as a pixel.
+
+    Raises:
+        SegRosError: it is none.
+
+    """
+    try:
+        x, y = (int(number) for number in text.split(","))
+    except ValueError:
+        raise SegRosError(f"query {text!r} must be x,y: two whole numbers") from None
+    return x, y
 
 
 def _choose(

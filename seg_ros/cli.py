@@ -14,6 +14,12 @@ from typing import Any
 from tqdm import tqdm
 
 from seg_ros import __version__
+from seg_ros.attention import (
+    ATTENTION_NAMES,
+    AttentionNetwork,
+    attention_of_drive,
+    parse_pixel,
+)
 from seg_ros.camera import load_camera
 from seg_ros.datasets import open_dataset
 from seg_ros.drive import open_drive
@@ -106,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--block", type=int, help="of the stage, from 1 (default the last)")
     command.add_argument("--head", type=_head, help="from 1, or all (default all)")
     command.add_argument(
-        "--query", type=_pixel, metavar="X,Y", help="pixel of the frame (default: mean over all)"
+        "--query", metavar="X,Y", help="pixel of the frame (default: mean over all)"
     )
     command.set_defaults(run=_attention)
 
@@ -204,12 +210,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _attention(options: argparse.Namespace) -> int:
-    # Imported on use: only this command needs OpenVINO whatever the runtime is.
-    from seg_ros.attention import ATTENTION_NAMES, AttentionNetwork, attention_of_drive
-
+    query = parse_pixel(options.query) if options.query else None
     drive = open_drive(options.drive, options.topic)
     model = find_model(options.model, options.labels)
-    network = AttentionNetwork(model, options.stage, options.block)
+    network = AttentionNetwork.load(model, options.stage, options.block)
     network.check_head(options.head)
     folder = OutputFolder(options.out, options.replace, ATTENTION_NAMES)
     with tqdm(total=drive.frame_count, unit="frame", desc="attention") as bar:
@@ -218,7 +222,7 @@ def _attention(options: argparse.Namespace) -> int:
             network,
             folder,
             options.head,
-            options.query,
+            query,
             on_frame=bar.update,
             on_bad_frame=lambda message: bar.write(f"seg_ros attention: {message}", sys.stderr),
         )
@@ -230,11 +234,6 @@ def _attention(options: argparse.Namespace) -> int:
 
 def _head(text: str) -> int | None:
     return None if text == "all" else int(text)
-
-
-def _pixel(text: str) -> tuple[int, int]:
-    x, y = text.split(",")
-    return int(x), int(y)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

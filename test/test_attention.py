@@ -73,13 +73,13 @@ def test_the_numbers_are_hugging_faces(small, frame):
     attentions, model = small
     expected = attentions(frame)
     assert len(expected) == 6
-    blocks = AttentionNetwork(model).blocks
+    blocks = AttentionNetwork.load(model).blocks
     assert [(b.stage, b.block) for b in blocks] == [(1, 1), (2, 1), (2, 2), (3, 1), (4, 1), (4, 2)]
     for block, weights in zip(blocks, expected, strict=True):
         stage = block.stage - 1
         assert (block.heads, block.queries, block.keys) == (HEADS[stage], GRIDS[stage], KEYS[stage])
         assert weights.std() > 0.01, "attention that is even everywhere would prove nothing"
-        network = AttentionNetwork(model, block.stage, block.block)
+        network = AttentionNetwork.load(model, block.stage, block.block)
         assert network.block == block
         mean = network.maps(frame).shares
         assert mean.shape == (block.heads, *block.keys)
@@ -98,7 +98,7 @@ def test_a_query_is_the_pixel_of_the_frame_whatever_its_size(small, frame):
     large = np.repeat(np.repeat(frame, 3, axis=0), 2, axis=1)
     fitted = cv2.resize(large, SIZE[::-1])
     weights = attentions(fitted)[1]  # stage 2, block 1: 9 x 13 queries of 8 pixels
-    network = AttentionNetwork(model, stage=2, block=1)
+    network = AttentionNetwork.load(model, stage=2, block=1)
     for x, y, token in (
         (0, 0, 0),
         (2 * 100 - 1, 0, 12),
@@ -115,7 +115,7 @@ def test_a_query_is_the_pixel_of_the_frame_whatever_its_size(small, frame):
 
 
 def test_the_embedded_models_attention(frame):
-    network = AttentionNetwork(find_model())
+    network = AttentionNetwork.load(find_model())
     assert [(b.stage, b.block, b.heads) for b in network.blocks] == [
         (s, b, h) for s, h in zip((1, 2, 3, 4), (1, 2, 5, 8), strict=True) for b in (1, 2)
     ]
@@ -135,7 +135,7 @@ def test_the_embedded_models_attention(frame):
 )
 def test_what_is_not_there_is_said_with_what_is(small, options, said):
     with pytest.raises(SegRosError, match=said):
-        AttentionNetwork(small[1], **options)
+        AttentionNetwork.load(small[1], **options)
 
 
 def test_a_network_that_is_no_segformer_is_one_clear_line(tmp_path):
@@ -153,7 +153,7 @@ def test_a_network_that_is_no_segformer_is_one_clear_line(tmp_path):
     opset = [h.make_opsetid("", 17)]
     onnx.save(h.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "plain.onnx")
     with pytest.raises(SegRosError, match="model plain has no attention to show"):
-        AttentionNetwork(Model("plain", tmp_path / "plain.onnx", load_label_set("camvid")))
+        AttentionNetwork.load(Model("plain", tmp_path / "plain.onnx", load_label_set("camvid")))
 
 
 def mosaic(heads, width=160, height=90, extent=(2, 4), **options):
@@ -241,7 +241,7 @@ def test_the_command_makes_a_video_and_a_sheet(tmp_path, folder, scene, capsys):
     assert "seg_ros attention: frame 1: " in said.err
     assert "frames in   3\nframes out  2\nrejected    1\n" in said.out
     assert {f.name for f in out.iterdir()} == {"attention.mp4", "attention.png"}
-    network = AttentionNetwork(find_model())
+    network = AttentionNetwork.load(find_model())
     with av.open(str(out / "attention.mp4")) as video:
         shown = list(video.decode(video=0))
     assert [float(f.pts * f.time_base) for f in shown] == pytest.approx([0.0, 0.2], abs=1e-4)
@@ -259,7 +259,7 @@ def test_one_picture_becomes_one_picture(tmp_path, folder, scene):
     command = ["attention", str(folder / "2.png"), "-o", str(out), "--stage", "3", "--block", "1"]
     assert cli.main([*command, "--head", "5"]) == 0
     assert {f.name for f in out.iterdir()} == {"attention.png"}
-    maps = AttentionNetwork(find_model(), 3, 1).maps(scene[80].image)
+    maps = AttentionNetwork.load(find_model(), 3, 1).maps(scene[80].image)
     expected = attention_picture(scene[80].image, maps, 5, "0.00 s")
     assert np.array_equal(cv2.imread(str(out / "attention.png")), expected)
 
@@ -275,6 +275,7 @@ def test_a_bag_cut_off_gives_what_came_before(tmp_path, scene, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--query", "320"], "query '320' must be x,y: two whole numbers"),
         (["--head", "9"], "there is no head 9: stage 4 of camvid-b0 has heads 1 to 8"),
         (["--stage", "3", "--head", "6"], "stage 3 of camvid-b0 has heads 1 to 5"),
         (["--query", "640,0"], "query 640,0 is outside the frame: x is 0 to 639, y is 0 to 359"),
