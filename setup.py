@@ -24,7 +24,16 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["py.typed", "label_sets/*.yaml", "models/*.yaml", "models/*/*.onnx", "models/*/*.md"]
+        NAME: [
+            "py.typed",
+            "label_sets/*.yaml",
+            "models/*.yaml",
+            "models/*/*.onnx",
+            "models/*/*.md",
+            "page/*.html",
+            "page/*.css",
+            "page/*.js",
+        ]
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -75,6 +84,7 @@ setup(
             "pytest>=8",
             "ruff>=0.15",
             "scikit-learn>=1.5",  # the tests check the scores of seg_ros evaluate against it
+            "selenium>=4.20",  # and look at reports in a browser, where there is one
             "types-PyYAML",
             "types-tqdm",
         ],
