@@ -81,6 +81,12 @@ class FrameStatistics:
             self._counts["time_jumps"] += 1
             self._last_stamp_ns = None
 
+    def engine_changed(self) -> None:
+        """Forget how long frames took; another network has other times."""
+        with self._lock:
+            self._latency_ms.clear()
+            self._engine_ms.clear()
+
     def snapshot(self) -> Snapshot:
         """Return everything at one moment."""
         with self._lock:

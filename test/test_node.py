@@ -325,7 +325,8 @@ def test_parameters_change_at_run_time_or_are_refused_with_a_reason(tmp_path, cl
             ("grid_profile", "moveit", "use one of nav2, autoware"),
             ("grid_x_max", -5.0, "is empty; the maxima must be larger"),
             ("grid_resolution", 0.01, None),
-            ("model", "other.onnx", "model takes effect when the node is configured"),
+            ("base_frame", "odom", "base_frame takes effect when the node is configured"),
+            ("snapshot_folder", "/tmp", "read-only"),
             ("camera_z", -1.0, "camera_z"),
             ("camera_z", "high", "type"),
         ]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from seg_ros.messages import stamp_ns
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.segmenter import Segmenter
 from seg_ros.statistics import Snapshot, percentile
@@ -41,6 +42,7 @@ class Diagnosis:
         camera_problem: str,
         mounting_assumed: bool,
         refused: str,
+        reload: str,
     ) -> Any:
         """Return the DiagnosticArray for this moment.
 
@@ -55,6 +57,7 @@ class Diagnosis:
             camera_problem: why there is no grid, or empty.
             mounting_assumed: whether nobody has said where the camera sits.
             refused: parameters that keep it from being configured, or empty.
+            reload: what became of the last reload, or what waits for one, or empty.
 
         """
         since = {name: n - self._last.get(name, 0) for name, n in snapshot.counts.items()}
@@ -86,6 +89,7 @@ class Diagnosis:
             "camera": camera_problem or f"ok{', mounting assumed' if mounting_assumed else ''}",
             "image publishers": str(image_publishers),
             "listened to": " ".join(listened),
+            "reload": reload,
         }
         if segmenter is not None:
             info = segmenter.engine_info
@@ -105,6 +109,18 @@ class Diagnosis:
         return message_class("diagnostic_msgs/msg/DiagnosticArray")(
             header=ros_messages().header(now_ns, ""), status=[status]
         )
+
+    @staticmethod
+    def plain(message: Any) -> dict[str, Any]:
+        """Return what a message of this class says, as it is written to YAML."""
+        (status,) = message.status
+        return {
+            "stamp_ns": stamp_ns(message.header.stamp),
+            "name": status.name,
+            "level": int.from_bytes(status.level, "little"),
+            "message": status.message,
+            "values": {pair.key: pair.value for pair in status.values},
+        }
 
     @staticmethod
     def _judge(

@@ -18,9 +18,12 @@ _TYPECODES = {"uint8": "B", "int8": "b", "float32": "f", "float64": "d"}
 
 @lru_cache(maxsize=64)
 def message_class(name: str) -> Any:
-    """Class of a message name such as ``sensor_msgs/msg/Image``; ImportError where it is absent."""
-    package, _, message = name.split("/")
-    return getattr(import_module(f"{package}.msg"), message)
+    """Class of a name such as ``sensor_msgs/msg/Image`` or ``std_srvs/srv/Trigger``.
+
+    Raises ImportError where it is absent.
+    """
+    package, kind, message = name.split("/")
+    return getattr(import_module(f"{package}.{kind}"), message)
 
 
 def _sequence(values: NDArray[Any]) -> Any:

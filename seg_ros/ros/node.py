@@ -7,12 +7,16 @@ Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, the paramete
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,38 +32,43 @@ from rclpy._rclpy_pybind11 import (  # type: ignore[import-not-found]
     RCLError,
     UnknownROSArgsError,
 )
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
+from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 
-from seg_ros import topics
+from seg_ros import services, topics
 from seg_ros.camera import CameraModel, load_camera
 from seg_ros.errors import SegRosError
 from seg_ros.grid import occupancy_values
 from seg_ros.images import decode_compressed, decode_image, encode_jpeg
 from seg_ros.messages import stamp_ns
 from seg_ros.pipeline import Output, Pipeline, Processed
+from seg_ros.ros.background import Background
 from seg_ros.ros.diagnostics import Diagnosis
 from seg_ros.ros.messages import ReusedImage, label_info, message_class, ros_messages
 from seg_ros.ros.parameters import (
     BY_NAME,
     MOUNTING_NAMES,
     PARAMETERS,
+    RELOADED,
     ParameterSpec,
     grid_rules,
     grid_spec,
     mounting,
     refusal,
 )
+from seg_ros.ros.snapshot import WANTED, Snapshot, default_folder, write_snapshot
 from seg_ros.ros.time_jumps import TimeJumps
 from seg_ros.ros.transport import use_shared_memory
 from seg_ros.ros.vehicle import Vehicle
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segmenter import Segmenter
+from seg_ros.services import Service
 from seg_ros.statistics import FrameStatistics
 from seg_ros.topics import Topic
 from seg_ros.world_grid import FusedGrid, Pose
@@ -87,6 +96,9 @@ class SegmentationNode(LifecycleNode):
         self._warn_of_unknown_parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._pipeline: Pipeline | None = None
+        self._loaded: Mapping[str, Any] = {}  # the values the pipeline was made with
+        self._applying = Lock()  # live parameters reach the pipeline that is in use
+        self._reload_note = ""
         self._vehicle: Vehicle | None = None
         self._worker: LatestWorker[_Item] | None = None
         self._frame_publishers: dict[Topic, Any] = {}
@@ -96,6 +108,7 @@ class SegmentationNode(LifecycleNode):
         self._camera: CameraModel | None = None
         self._info_problem = ""  # why the last calibration is no use
         self._grid_problem = ""  # why the last frame has no grid
+        self._latest_image: Any = None  # the last that was handled
         self._last_sequence = 0
         self._image_publishers = 0
         self._time_jumps = TimeJumps(self.get_clock(), self._on_time_jump)
@@ -105,6 +118,10 @@ class SegmentationNode(LifecycleNode):
             topics.DIAGNOSTICS.name,
             topics.DIAGNOSTICS.qos_profile(),
         )
+        self._background = Background(self)
+        self._serve(services.RELOAD, self._reload)
+        self._serve(services.SNAPSHOT, self._snapshot)
+        self._last_diagnostics: Any = None
         self._diagnosis = Diagnosis(self.get_fully_qualified_name())
         # By the steady clock: with use_sim_time a silent /clock is worth reporting, too.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -151,9 +168,19 @@ class SegmentationNode(LifecycleNode):
         self._given.update(changes)
         for name in changes:
             self._refused.pop(name, None)
-        if self._pipeline is not None:
-            self._apply(self._pipeline, self._values)
+        with self._applying:
+            if self._pipeline is not None:
+                self._apply(self._pipeline, self._values)
+        if not changes.keys().isdisjoint(RELOADED) and (needed := self._reload_needed()):
+            self.get_logger().info(needed)  # rclpy gives no reason with a success
         return SetParametersResult(successful=True)
+
+    def _reload_needed(self) -> str:
+        """Say which parameters name another model than the one in use."""
+        if self._pipeline is None:
+            return ""
+        changed = [name for name in RELOADED if self._values[name] != self._loaded[name]]
+        return f"call ~/reload to use {', '.join(changed)}" if changed else ""
 
     def _apply(self, pipeline: Pipeline, values: Mapping[str, Any]) -> None:
         """Hand the live parameters on; each is read once per frame, so a change is never torn."""
@@ -193,14 +220,8 @@ class SegmentationNode(LifecycleNode):
         reason = refusal(values, {}, configured=False)
         if self._refused or reason:
             raise SegRosError("; ".join([*self._refused.values(), *([reason] if reason else [])]))
-        start = time.monotonic()
-        segmenter = Segmenter.load(
-            values["model"], values["labels"], values["runtime"], values["cpu_threads"]
-        )
-        pipeline = Pipeline(segmenter)
-        pipeline.warm_up()
+        pipeline, note = _load(values)
         self._vehicle = Vehicle(self, values)
-        pipeline.fusion = FusedGrid() if values["grid_fusion"] else None
         self._camera = load_camera(values["camera_file"]) if values["camera_file"] else None
         self._apply(pipeline, values)
         for topic in topics.FRAME_OUTPUTS:
@@ -211,12 +232,8 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().info(
                 f"vision_msgs is not installed: no {topics.LABEL_INFO.name} (everything else works)"
             )
-        self._pipeline = pipeline
-        info = segmenter.engine_info
-        self.get_logger().info(
-            f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
-            f"ready in {time.monotonic() - start:.1f} s"
-        )
+        self._pipeline, self._loaded = pipeline, values
+        self.get_logger().info(note)
 
     def _publisher(self, topic: Topic) -> Any:
         return self.create_lifecycle_publisher(
@@ -227,9 +244,7 @@ class SegmentationNode(LifecycleNode):
         """Subscribe and start to work."""
         result = super().on_activate(state)
         assert self._pipeline is not None
-        if self._label_publisher is not None:
-            header = ros_messages().header(self.get_clock().now().nanoseconds, "")
-            self._label_publisher.publish(label_info(header, self._pipeline.segmenter.labels))
+        self._publish_labels(self._pipeline)
         self._worker = LatestWorker(self._handle, lambda _: self.statistics.count("dropped"))
         self._last_sequence = 0
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
@@ -241,6 +256,11 @@ class SegmentationNode(LifecycleNode):
         self._subscribe(self._image_input(), self._on_image)
         self.get_logger().info(f"active, listening on {self._image_topic()}")
         return result
+
+    def _publish_labels(self, pipeline: Pipeline) -> None:
+        if self._label_publisher is not None:
+            header = ros_messages().header(self.get_clock().now().nanoseconds, "")
+            self._label_publisher.publish(label_info(header, pipeline.segmenter.labels))
 
     def _image_input(self) -> Topic:
         compressed = self._values["image_transport"] == "compressed"
@@ -285,7 +305,7 @@ class SegmentationNode(LifecycleNode):
         self._frame_subscriptions.clear()
         if self._worker is not None:
             self._worker.stop()
-            self._worker = None
+            self._worker = self._latest_image = None
             counts = self.statistics.snapshot().counts
             summary = ", ".join(f"{name} {n}" for name, n in counts.items())
             self.get_logger().info(summary)
@@ -302,13 +322,113 @@ class SegmentationNode(LifecycleNode):
             self._vehicle.close()
             self._vehicle = None
         self._camera = None
-        self._info_problem = self._grid_problem = ""
+        self._info_problem = self._grid_problem = self._reload_note = ""
 
     def close(self) -> None:
         """Stop working before the process ends."""
         self._time_jumps.close()
+        self._background.close()
         self._stop_work()
         self._release()
+
+    # Services: coroutines, so that frames and other calls go on meanwhile
+
+    def _serve(self, service: Service, work: Callable[[], Coroutine[Any, Any, str]]) -> None:
+        """Offer a service; its answer is what the work returns, or why it could not be done."""
+
+        async def answer(_: Any, response: Any) -> Any:
+            try:
+                response.message, response.success = await work(), True
+            except SegRosError as error:
+                response.message = str(error)
+            except Exception as error:  # the node lives on
+                response.message = f"unexpected {type(error).__name__}: {error}"
+            line = f"{service.name}: {response.message}"
+            if response.success:  # rclpy wants one severity for each line of code that logs
+                self.get_logger().info(line)
+            else:
+                self.get_logger().error(line)
+            return response
+
+        # A group of its own, or nothing else would be called until it has answered.
+        group = MutuallyExclusiveCallbackGroup()
+        service_type = message_class(service.service_type)
+        self.create_service(service_type, service.name, answer, callback_group=group)
+
+    async def _reload(self) -> str:
+        """Load the model that the parameters name now, then put it in between two frames."""
+        old, values = self._pipeline, self._values
+        if old is None:
+            raise SegRosError("the node is not configured; configuring it loads the model")
+        self._reload_note = f"loading {values['model']}"
+        try:
+            pipeline, note = await self._background.run(partial(_load, values))
+            if self._pipeline is not old:
+                raise SegRosError("the node was cleaned up meanwhile; nothing was changed")
+            swap = partial(self._swap, pipeline, values)
+            if self._worker is None:
+                swap()
+            else:
+                await self._background.until(self._worker.between(swap))
+        except Exception as error:
+            if self._pipeline is old:
+                self._reload_note = f"failed, {old.segmenter.model_name} goes on: {error}"
+            raise
+        self._reload_note = ""
+        return note
+
+    def _swap(self, pipeline: Pipeline, values: Mapping[str, Any]) -> None:
+        self._publish_labels(pipeline)  # before the first mask they belong to
+        with self._applying:
+            self._apply(pipeline, self._values)
+            self._pipeline, self._loaded = pipeline, values
+        self.statistics.engine_changed()
+
+    async def _snapshot(self) -> str:
+        """Make everything of the last frame and write it to a folder."""
+        if self._worker is None:
+            raise SegRosError("the node is not active, so there is no frame; activate it")
+        if self._latest_image is None:
+            raise SegRosError(
+                f"no image has come on {self._image_topic()} yet; see 'No image appears' in "
+                "docs/troubleshooting.md"
+            )
+        self._publish_diagnostics()  # as they are now
+        snapshot = await self._background.until(self._worker.between(self._take_snapshot))
+        root = self._values["snapshot_folder"]
+        folder = Path(root) if root else default_folder()
+        return str(await self._background.run(partial(write_snapshot, folder, snapshot)))
+
+    def _take_snapshot(self) -> Snapshot:
+        """Do the last frame again, between two others; what is published is left alone."""
+        message, pipeline, values = self._latest_image, self._pipeline, self._values
+        assert pipeline is not None
+        frame, stamp = _decode(message), stamp_ns(message.header.stamp)
+        camera, _ = self._camera_and_pose(frame, message.header)
+        done = Processed(engine_ns=0)
+        try:
+            done = pipeline.process(frame, WANTED, camera, stamp_ns=stamp)
+            problem = done.grid_problem or ("" if camera else self._grid_problem)
+        except SegRosError as error:  # the frame is worth having all the same
+            problem = str(error)
+        names = ("encoding", "step", "is_bigendian", "format")
+        return Snapshot(
+            self.get_fully_qualified_name(),
+            stamp,
+            message.header.frame_id,
+            frame,
+            {name: getattr(message, name) for name in names if hasattr(message, name)},
+            done,
+            problem,
+            camera or self._camera,
+            pipeline.segmenter,
+            {**values, "use_sim_time": self.get_parameter("use_sim_time").value},
+            Diagnosis.plain(self._last_diagnostics) if self._last_diagnostics else {},
+            {
+                "ros": os.environ.get("ROS_DISTRO", "from wheels"),
+                "rmw": get_rmw_implementation_identifier(),
+            },
+        )
 
     # Frames: received on the executor's thread, handled on the worker's
 
@@ -375,15 +495,14 @@ class SegmentationNode(LifecycleNode):
         pipeline, values = self._pipeline, self._values  # as of now, whatever is set meanwhile
         if pipeline is None:
             return
+        self._latest_image = message
         self._time_jumps.frame(stamp_ns(message.header.stamp))
         listening = self._listening()
         if not listening:
             self.statistics.count("unwanted")
             return
         try:
-            frame = (
-                decode_image(message) if hasattr(message, "step") else decode_compressed(message)
-            )
+            frame = _decode(message)
         except SegRosError as error:
             self._report("rejected", f"image {stamp_ns(message.header.stamp)}: {error}")
             return
@@ -502,24 +621,45 @@ class SegmentationNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         info = self._pipeline.segmenter if self._pipeline else None
         self._image_publishers = self.count_publishers(self._image_topic())
-        self._diagnostics.publish(
-            self._diagnosis.message(
-                now_ns=self.get_clock().now().nanoseconds,
-                snapshot=self.statistics.snapshot(),
-                segmenter=info,
-                active=self._worker is not None,
-                image_topic=self._image_topic(),
-                image_publishers=self._image_publishers,
-                listened=[topic.name for topic in self._listening()],
-                camera_problem=self._info_problem or self._grid_problem,
-                mounting_assumed=self._mounting_is_assumed(),
-                refused="; ".join(self._refused.values()),
-            )
+        self._last_diagnostics = self._diagnosis.message(
+            now_ns=self.get_clock().now().nanoseconds,
+            snapshot=self.statistics.snapshot(),
+            segmenter=info,
+            active=self._worker is not None,
+            image_topic=self._image_topic(),
+            image_publishers=self._image_publishers,
+            listened=[topic.name for topic in self._listening()],
+            camera_problem=self._info_problem or self._grid_problem,
+            mounting_assumed=self._mounting_is_assumed(),
+            refused="; ".join(self._refused.values()),
+            reload=self._reload_note or self._reload_needed(),
         )
+        self._diagnostics.publish(self._last_diagnostics)
+
+
+def _load(values: Mapping[str, Any]) -> tuple[Pipeline, str]:
+    """Load and warm what the parameters name; return it and what to say about it."""
+    start = time.monotonic()
+    segmenter = Segmenter.load(
+        values["model"], values["labels"], values["runtime"], values["cpu_threads"]
+    )
+    pipeline = Pipeline(segmenter)
+    pipeline.warm_up()
+    pipeline.fusion = FusedGrid() if values["grid_fusion"] else None
+    info = segmenter.engine_info
+    return pipeline, (
+        f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
+        f"ready in {time.monotonic() - start:.1f} s"
+    )
+
+
+def _decode(message: Any) -> NDArray[np.uint8]:
+    """Turn either kind of image message into (H, W, 3) uint8 BGR."""
+    return decode_image(message) if hasattr(message, "step") else decode_compressed(message)
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=spec.description)
+    descriptor = ParameterDescriptor(description=spec.description, read_only=spec.fixed)
     if spec.choices:
         descriptor.additional_constraints = f"one of {spec.allowed}"
     if spec.low is not None and spec.high is not None:

@@ -32,6 +32,17 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     live: bool = False
     """Whether a change takes effect at the next frame; otherwise when the node is configured."""
+    reload: bool = False
+    """Whether the service ~/reload makes a change take effect, too."""
+    fixed: bool = False
+    """Whether it can be given on start alone, by whoever starts the node."""
+
+    @property
+    def change(self) -> str:
+        """When a change takes effect."""
+        if self.fixed:
+            return "start"
+        return "live" if self.live else "reload" if self.reload else "configure"
 
     @property
     def allowed(self) -> str:
@@ -70,10 +81,14 @@ def _switch(name: str, topic: str) -> ParameterSpec:
 
 PARAMETERS = (
     ParameterSpec("autostart", True, "configure and activate on start"),
-    ParameterSpec("model", DEFAULT, "catalogue name (`seg_ros models`) or ONNX file"),
-    ParameterSpec("labels", "", "label set, bundled name or YAML file; empty: the model's own"),
-    ParameterSpec("runtime", "auto", "what runs the network", choices=RUNTIMES),
-    ParameterSpec("cpu_threads", 0, "CPU threads of the engine; 0 is all cores", 0, 256),
+    ParameterSpec("model", DEFAULT, "catalogue name (`seg_ros models`) or ONNX file", reload=True),
+    ParameterSpec(
+        "labels", "", "label set, bundled name or YAML file; empty: the model's own", reload=True
+    ),
+    ParameterSpec("runtime", "auto", "what runs the network", choices=RUNTIMES, reload=True),
+    ParameterSpec(
+        "cpu_threads", 0, "CPU threads of the engine; 0 is all cores", 0, 256, reload=True
+    ),
     ParameterSpec("image_transport", "raw", "`image` or `image/compressed`", choices=TRANSPORTS),
     _switch("publish_mask", "segmentation/mask"),
     _switch("publish_confidence", "segmentation/confidence"),
@@ -162,9 +177,16 @@ PARAMETERS = (
     _angle("camera_roll", _MOUNTING.roll, "camera roll, rad (REP 103)"),
     _angle("camera_pitch", _MOUNTING.pitch, "camera pitch, rad; positive looks down"),
     _angle("camera_yaw", _MOUNTING.yaw, "camera yaw, rad; positive looks left"),
+    ParameterSpec(
+        "snapshot_folder",
+        "",
+        "where `~/snapshot` writes; empty: `seg_ros/snapshots` in `$ROS_HOME` or `~/.ros`",
+        fixed=True,
+    ),
 )
 
 BY_NAME = {spec.name: spec for spec in PARAMETERS}
+RELOADED = tuple(spec.name for spec in PARAMETERS if spec.reload)
 MOUNTING_NAMES = tuple(f"camera_{axis}" for axis in ("x", "y", "z", "roll", "pitch", "yaw"))
 
 
@@ -210,7 +232,8 @@ def refusal(current: Mapping[str, Any], changes: Mapping[str, Any], configured: 
     Args:
         current: the values now.
         changes: new values of some.
-        configured: whether the node is configured, so that only live parameters may change.
+        configured: whether the node is configured, so that only what is live or waits for a reload
+            may change.
 
     """
     for name, value in changes.items():
@@ -220,7 +243,7 @@ def refusal(current: Mapping[str, Any], changes: Mapping[str, Any], configured: 
         reason = spec.check(value)
         if reason:
             return reason
-        if configured and not spec.live and value != current.get(name):
+        if configured and not (spec.live or spec.reload) and value != current.get(name):
             return (
                 f"{name} takes effect when the node is configured; "
                 "deactivate and clean it up, set it, then configure and activate it again"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from seg_ros.ros.parameters import PARAMETERS
+from seg_ros.services import SERVICES
 from seg_ros.tables import markdown_table
 from seg_ros.topics import PUBLISHED, SUBSCRIBED, Topic
 
@@ -28,7 +29,7 @@ def parameters_table() -> str:
             f"`{spec.name}`",
             f"`{spec.default}`" if spec.default != "" else "empty",
             spec.allowed,
-            "live" if spec.live else "configure",
+            spec.change,
             spec.description,
         ]
         for spec in PARAMETERS
@@ -36,9 +37,20 @@ def parameters_table() -> str:
     return markdown_table(["parameter", "default", "allowed", "change", "meaning"], rows)
 
 
+def services_table() -> str:
+    """Markdown table of the node's services."""
+    rows = [[f"`{s.name}`", s.service_type, s.content] for s in SERVICES]
+    return markdown_table(["service", "type", "what it does"], rows)
+
+
 def with_tables(readme: str) -> str:
     """Return the text with what is between its table marks made anew."""
-    for name, table in (("topics", topics_table()), ("parameters", parameters_table())):
+    tables = {
+        "topics": topics_table(),
+        "services": services_table(),
+        "parameters": parameters_table(),
+    }
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `make readme` -->", f"<!-- end of {name} -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
         parts = pattern.split(readme)

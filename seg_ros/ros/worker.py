@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from threading import Condition, Thread
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
 
@@ -25,6 +27,7 @@ class LatestWorker(Generic[_T]):
         self._dropped = dropped
         self._changed = Condition()
         self._waiting: _T | None = None
+        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stopping = False
         self._thread = Thread(target=self._run, name="seg_ros_worker", daemon=True)
         self._thread.start()
@@ -36,6 +39,17 @@ class LatestWorker(Generic[_T]):
             self._changed.notify()
         if replaced is not None:
             self._dropped(replaced)
+
+    def between(self, job: Callable[[], Any]) -> Future[Any]:
+        """Call a function after the item in hand and before the next; return its result to be.
+
+        It is called even when the worker is stopped meanwhile.
+        """
+        result: Future[Any] = Future()
+        with self._changed:
+            self._jobs.append((job, result))
+            self._changed.notify()
+        return result
 
     def stop(self) -> None:
         """Finish the item in hand, drop the one that waits, end the thread."""
@@ -50,9 +64,23 @@ class LatestWorker(Generic[_T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._waiting is not None)
-                if self._stopping:
-                    return
-                item, self._waiting = self._waiting, None
-            if item is not None:
+                self._changed.wait_for(
+                    lambda: self._stopping or self._jobs or self._waiting is not None
+                )
+                job = self._jobs.popleft() if self._jobs else None
+                item = None
+                if job is None:
+                    if self._stopping:
+                        return
+                    item, self._waiting = self._waiting, None
+            if job is not None:
+                _do(*job)
+            elif item is not None:
                 self._handle(item)
+
+
+def _do(job: Callable[[], Any], result: Future[Any]) -> None:
+    try:
+        result.set_result(job())
+    except Exception as error:  # whoever asked for it gets it
+        result.set_exception(error)
