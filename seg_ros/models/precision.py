@@ -106,11 +106,15 @@ def write_mixed(
         encoder, entering = _cut(graph)
         _add_outputs(graph, entering, mask_size or input_size)
         if low_type is not None:
+            _refuse_control_flow(graph, network)
             _Lowering(model, low_type, islands).apply(encoder)
         del graph.value_info[:]  # of types that no longer hold
-        helper.set_model_props(model, {"precision": precision})
         onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
+    except (
+        onnx.checker.ValidationError,
+        shape_inference.InferenceError,
+        version_converter.ConvertError,
+    ) as error:
         reason = str(error).strip().splitlines()[-1]
         raise SegRosError(f"{network}: no {precision} network can be made of it: {reason}") from (
             error
@@ -211,11 +215,16 @@ def _cast_image_first(graph: onnx.GraphProto) -> None:
     for node in readers:
         node.input[:] = ["image.float" if name == "image" else name for name in node.input]
     del graph.value_info[:]
-    graph.node.insert(0, helper.make_node("Cast", ["image"], ["image.float"], to=TensorProto.FLOAT))
+    graph.node.insert(
+        0,
+        helper.make_node(
+            "Cast", ["image"], ["image.float"], name="image.cast", to=TensorProto.FLOAT
+        ),
+    )
 
 
 def _casts_to_float(node: NodeProto) -> bool:
-    return node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT
+    return node.op_type == "Cast" and helper.get_node_attr_value(node, "to") == TensorProto.FLOAT
 
 
 def _cut(graph: onnx.GraphProto) -> tuple[set[str], list[str]]:
@@ -232,7 +241,7 @@ def _cut(graph: onnx.GraphProto) -> tuple[set[str], list[str]]:
     for node in graph.node:
         seen = is_layer(node) or any(name in after_layer for name in node.input)
         normalised.append(seen)
-        if seen:
+        if seen and node.op_type not in ("Shape", "Size"):  # half cannot count beyond 2048
             after_layer.update(node.output)
 
     # Most layers between a tensor and the logits, on whichever way has most.
@@ -263,6 +272,15 @@ def _cut(graph: onnx.GraphProto) -> tuple[set[str], list[str]]:
     return encoder, entering
 
 
+def _refuse_control_flow(graph: onnx.GraphProto, network: Path) -> None:
+    for node in graph.node:
+        if any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute):
+            raise SegRosError(
+                f"{network}: node {node.name or node.op_type} branches or loops ({node.op_type}); "
+                "such a network can be built in fp32 only"
+            )
+
+
 class _Lowering:
     """Gives nodes another float type and casts at the borders."""
 
@@ -284,16 +302,17 @@ class _Lowering:
     def apply(self, encoder: set[str]) -> None:
         """Lower the nodes that give the tensors named."""
         for node in list(self._graph.node):
-            lowered = self._inputs_to_lower(node) if node.output[0] in encoder else None
+            lowered = self._inputs_to_lower(node) if encoder.intersection(node.output) else None
             for index, name in enumerate(node.input):
                 if self._types.get(name) == TensorProto.FLOAT:
                     wanted = lowered is not None and index in lowered
-                    node.input[index] = self._as(name, wanted)
+                    node.input[index] = self._in_type(name, wanted)
             if lowered is not None:
                 floats = [n for n in node.output if self._types.get(n) == TensorProto.FLOAT]
                 self._lowered.update(floats)
                 if node.op_type == "Cast":
-                    node.attribute[0].i = self._low
+                    del node.attribute[:]  # the others are of eight-bit types
+                    node.attribute.append(helper.make_attribute("to", self._low))
             self._nodes.append(node)
         used = {name for node in self._nodes for name in node.input}
         _replace(self._graph, self._nodes, [t for n, t in self._weights.items() if n in used])
@@ -335,7 +354,7 @@ class _Lowering:
         vanished = bool(values.any()) and not low.any()
         return not vanished and bool((np.isfinite(low) == np.isfinite(values)).all())
 
-    def _as(self, name: str, low: bool) -> str:
+    def _in_type(self, name: str, low: bool) -> str:
         """Name of a tensor in the wanted type; converted or cast where it has the other one."""
         if low == (name in self._lowered):
             return name
