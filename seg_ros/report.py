@@ -5,49 +5,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from seg_ros import __version__
 from seg_ros.drive import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.figures import AHEAD, FrameFigures, read_figures
-from seg_ros.images import decode_compressed, encode_jpeg
+from seg_ros.images import decode_compressed
 from seg_ros.labels import LabelSet
 from seg_ros.outputs import GRID_TOPIC, OVERLAY_TOPIC, draw_grid, read_result
-from seg_ros.page import Chart, Moment, Page, Screen, Series, Swatch, Timeline, write_page
+from seg_ros.page import Chart, Moment, Page, Screen, Series, Swatch, Timeline, parts, write_page
+from seg_ros.page.parts import (
+    css,
+    facts,
+    latency_histogram,
+    moment_name,
+    most,
+    percent,
+    round_up,
+    small_jpeg,
+    video_screen,
+)
+from seg_ros.provenance import versions
 from seg_ros.statistics import percentile
 
 REPORT_NAME = "report.html"
 FIGURES_NAME = "frames.jsonl"
 
-VIDEO_BYTES = 24 * 2**20
-"""A larger video is not put into the page, which holds it as text a third longer."""
-
-_SCREEN_PICTURES = 600
-"""Pictures of the drive where the video is too large: about as many bytes as it may have."""
-
-_PICTURE_WIDTH = 640
-_JPEG_QUALITY = 72
-_MOMENTS = 4
-_BINS = 40
-_LISTED_FILES = 16
 _SAID = 12
 """Rejected frames that are listed; the rest are counted."""
-
-_PACKAGES = ("numpy", "opencv-python-headless", "av", "openvino", "torch", "tensorrt_rtx_cu13")
 
 
 @dataclass(frozen=True)
@@ -76,51 +68,9 @@ class RunInfo:
     started: str = ""
     """When, ISO 8601 with the offset from UTC."""
     inputs: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of the files read (:func:`checksums`)."""
+    """SHA-256 of the files read (:func:`seg_ros.provenance.checksums`)."""
     outputs: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the files written."""
-
-
-def checksums(path: Path) -> dict[str, str]:
-    """SHA-256 of a file, or of every file of a folder, by name.
-
-    A folder of over 16 files has one digest: of the lines ``sha256sum`` prints for its files in
-    the order of their names, folders left out.
-
-    Raises:
-        SegRosError: a file cannot be read.
-
-    """
-    if not path.is_dir():
-        return {path.name: _sha256(path)}
-    files = sorted(f for f in path.rglob("*") if f.is_file())
-    found = {str(f.relative_to(path)): _sha256(f) for f in files}
-    if len(found) <= _LISTED_FILES:
-        return {f"{path.name}/{name}": digest for name, digest in found.items()}
-    lines = "".join(f"{digest}  {name}\n" for name, digest in found.items())
-    return {f"{path.name}/ ({len(found)} files)": hashlib.sha256(lines.encode()).hexdigest()}
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as data:
-            while block := data.read(2**20):
-                digest.update(block)
-    except OSError as error:
-        raise SegRosError(f"{file} cannot be read: {error.strerror or error}") from error
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of what decides its numbers, where it is installed."""
-    found = {"seg_ros": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any]:
@@ -170,9 +120,9 @@ def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any
             for label, share in zip(run.labels.classes, shares, strict=True)
         ],
         "notable": {
-            "lowest_confidence": _most([None if v is None else -v for v in columns["confidence"]]),
-            "largest_change": _most(columns["changed_share"]),
-            "most_driveable_lost": _most(columns["driveable_lost"]),
+            "lowest_confidence": most([None if v is None else -v for v in columns["confidence"]]),
+            "largest_change": most(columns["changed_share"]),
+            "most_driveable_lost": most(columns["driveable_lost"]),
         },
         "command": run.command,
         "started": run.started,
@@ -198,19 +148,6 @@ def _columns(frames: Iterable[FrameFigures], class_count: int) -> dict[str, Any]
 def _number(value: Any) -> Any:
     """Put an infinite distance as JSON can say it."""
     return "Infinity" if value == math.inf else value
-
-
-def _most(values: Sequence[float | None]) -> list[int]:
-    """Positions of the largest values, a fortieth of the drive apart so that each is an event."""
-    apart = max(1, len(values) // 40)
-    known = [(v, i) for i, v in enumerate(values) if v is not None and v != 0]
-    chosen: list[int] = []
-    for _, i in sorted(known, key=lambda pair: (-pair[0], pair[1])):
-        if all(abs(i - other) >= apart for other in chosen):
-            chosen.append(i)
-        if len(chosen) == _MOMENTS:
-            break
-    return chosen
 
 
 def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
@@ -248,7 +185,15 @@ def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
         legend=_legend(values),
         charts=_charts(values),
         moments=_moments(values, timeline, pictures),
-        facts=_facts(values),
+        facts=facts(
+            values,
+            {
+                "Drive": run.drive,
+                "Model": run.model,
+                "Engine": run.engine,
+                "Device": run.device,
+            },
+        ),
     )
     write_page(page, folder / REPORT_NAME)
     return values
@@ -297,12 +242,6 @@ def _tiles(values: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def css(color: Sequence[int]) -> str:
-    """CSS colour of an RGB one."""
-    red, green, blue = map(int, color)
-    return f"rgb({red} {green} {blue})"
-
-
 def _legend(values: dict[str, Any]) -> tuple[Swatch, ...]:
     return tuple(
         Swatch(
@@ -312,17 +251,6 @@ def _legend(values: dict[str, Any]) -> tuple[Swatch, ...]:
         )
         for c in values["classes"]
     )
-
-
-def percent(values: Sequence[float | None]) -> list[float | None]:
-    """Shares of 1 as shares of 100."""
-    return [None if v is None else 100 * v for v in values]
-
-
-def round_up(value: float) -> float:
-    """Return the next of 1, 2, 5, 10, ... times a power of ten: the end of an axis."""
-    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return next(f * power for f in (1, 2, 3, 4, 5, 6, 8, 10) if f * power >= value * 0.999)
 
 
 def _charts(values: dict[str, Any]) -> tuple[Chart, ...]:
@@ -379,32 +307,6 @@ def _charts(values: dict[str, Any]) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def latency_histogram(milliseconds: dict[str, list[float]]) -> Chart:
-    """Histogram of some times over common bins; the slowest hundredth is in the last one."""
-    every = np.concatenate([np.asarray(v, float) for v in milliseconds.values()])
-    low, high = float(every.min()), float(np.percentile(every, 99))
-    edges = np.linspace(low, max(high, low + 0.1), _BINS + 1)
-    series, notes = [], []
-    for name, times in milliseconds.items():
-        counts, _ = np.histogram(np.clip(times, edges[0], edges[-1]), edges)
-        series.append(Series(name, [float(c) for c in counts]))
-        notes.append(
-            f"{name}: median {percentile(times, 50):.1f}, 99 % {percentile(times, 99):.1f}, "
-            f"slowest {max(times):.1f} ms"
-        )
-    top = round_up(max(max(v or 0 for v in s.values) for s in series))
-    return Chart(
-        "Latency",
-        "frames",
-        tuple(series),
-        0,
-        top,
-        digits=0,
-        note="; ".join(notes),
-        edges=tuple(round(float(e), 4) for e in edges),
-    )
-
-
 _Jpegs = dict[int, tuple[bytes, float]]
 """Per position a JPEG and its width by height."""
 
@@ -450,33 +352,6 @@ def _moments(
     return tuple(groups)
 
 
-def moment_name(timeline: Timeline, position: int) -> str:
-    """Name a frame for a headline."""
-    time = f", {timeline.x[position]:.2f} s" if timeline.timed else ""
-    return f"frame {timeline.index[position]}{time}"
-
-
-def _facts(values: dict[str, Any]) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    run = {
-        "Drive": values["drive"],
-        "Model": values["model"],
-        "Engine": values["engine"],
-        "Device": values["device"],
-        "Command": values["command"],
-        "Started": values["started"],
-        "Versions": ", ".join(f"{name} {v}" for name, v in values["versions"].items()),
-    }
-    groups = {
-        "The run": run,
-        "SHA-256 of what was read": values["inputs"],
-        "SHA-256 of what was written": values["outputs"],
-    }
-    rows = (
-        (title, tuple((k, v) for k, v in group.items() if v)) for title, group in groups.items()
-    )
-    return tuple((title, group) for title, group in rows if group)
-
-
 def _screen(folder: Path, timeline: Timeline, notable: Sequence[int]) -> tuple[Screen, _Jpegs]:
     """Return what the player shows, and the overlays of the notable frames."""
     video = folder / "overlay.mp4"
@@ -484,7 +359,7 @@ def _screen(folder: Path, timeline: Timeline, notable: Sequence[int]) -> tuple[S
     screen = video_screen(video, count) if video.is_file() else None
     if screen:
         return screen, dict(_overlay_pictures(folder, timeline, notable))
-    step = math.ceil(count / _SCREEN_PICTURES)
+    step = math.ceil(count / parts.SCREEN_PICTURES)
     shown = range(0, count, step)
     found = dict(_overlay_pictures(folder, timeline, sorted({*shown, *notable})))
     positions = tuple(i for i in shown if i in found)
@@ -497,26 +372,6 @@ def _screen(folder: Path, timeline: Timeline, notable: Sequence[int]) -> tuple[S
         ),
         {i: found[i] for i in notable if i in found},
     )
-
-
-def video_screen(video: Path, frame_count: int) -> Screen | None:
-    """Return a video for a page, or None if it is too large or not of that many frames.
-
-    Raises:
-        SegRosError: it cannot be read.
-
-    """
-    if video.stat().st_size > VIDEO_BYTES:
-        return None
-    try:
-        with av.open(str(video)) as container:
-            packets = container.demux(video=0)
-            times = sorted(float(p.pts * p.time_base) for p in packets if p.pts is not None)
-    except av.FFmpegError as error:
-        raise SegRosError(f"{video} cannot be read as a video ({error.strerror})") from error
-    if len(times) != frame_count:
-        return None
-    return Screen(video, tuple(round(time, 5) for time in times))
 
 
 def _overlay_pictures(
@@ -553,23 +408,12 @@ def _messages_of(
 
 
 def _drive_pictures(drive: Drive, timeline: Timeline, positions: Sequence[int]) -> _Jpegs:
-    wanted = {timeline.index[position]: position for position in positions}
     found: _Jpegs = {}
-    try:
-        for frame in drive.frames():
-            if frame.index in wanted:
-                found[wanted[frame.index]] = small_jpeg(frame.decode())
-            if len(found) == len(wanted):
-                break
-    except SegRosError:  # the damage that ended the replay ends this too
-        return found
+    for position in positions:
+        index = timeline.index[position]
+        try:
+            for frame in drive.frames(index, index + 1):
+                found[position] = small_jpeg(frame.decode())
+        except SegRosError:  # it could be read before; the page goes without
+            continue
     return found
-
-
-def small_jpeg(picture: NDArray[np.uint8]) -> tuple[bytes, float]:
-    """Scale a (H, W, 3) uint8 BGR picture to the page's width at most; its width by height too."""
-    height, width = picture.shape[:2]
-    if width > _PICTURE_WIDTH:
-        size = (_PICTURE_WIDTH, max(1, round(height * _PICTURE_WIDTH / width)))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return encode_jpeg(np.ascontiguousarray(picture), _JPEG_QUALITY), width / height

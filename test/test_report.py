@@ -11,7 +11,6 @@ import pytest
 from browsing import PHONE, complaints, cursors, grey_shown, open_page, requests, slide, where
 from support import wait_until, write_bag
 
-from seg_ros import report
 from seg_ros.drive import open_drive
 from seg_ros.errors import SegRosError
 from seg_ros.figures import FrameFigures
@@ -20,7 +19,9 @@ from seg_ros.images import encode_jpeg
 from seg_ros.labels import ClassLabel, Kind, LabelSet
 from seg_ros.messages import bag_messages
 from seg_ros.outputs import GRID_TOPIC, OVERLAY_TOPIC, OverlayVideo, ResultBag
-from seg_ros.report import RunInfo, checksums, report_values, write_report
+from seg_ros.page import parts
+from seg_ros.provenance import checksums
+from seg_ros.report import RunInfo, report_values, write_report
 
 EVIL = "<script>document.title='owned'</script>"
 LABELS = LabelSet(
@@ -228,8 +229,8 @@ def test_what_went_wrong_stands_on_top(tmp_path, bag):
 
 
 def test_a_video_that_is_too_large_gives_way_to_pictures(tmp_path, bag, monkeypatch):
-    monkeypatch.setattr(report, "VIDEO_BYTES", 100)
-    monkeypatch.setattr(report, "_SCREEN_PICTURES", 4)
+    monkeypatch.setattr(parts, "VIDEO_BYTES", 100)
+    monkeypatch.setattr(parts, "SCREEN_PICTURES", 4)
     folder = make_work(tmp_path / "work", [frame(i) for i in range(COUNT)])
     write_report(folder, run_info(), open_drive(str(bag)))
     page = folder / "report.html"
@@ -386,7 +387,7 @@ def test_dark_and_light(browser, work):
 
 
 def test_pictures_instead_of_a_video_follow_too(browser, tmp_path, bag, monkeypatch):
-    monkeypatch.setattr(report, "VIDEO_BYTES", 100)
+    monkeypatch.setattr(parts, "VIDEO_BYTES", 100)
     folder = make_work(tmp_path / "work", [frame(i) for i in range(COUNT)])
     write_report(folder, run_info(), open_drive(str(bag)))
     open_page(browser, folder / "report.html")
