@@ -148,6 +148,16 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
     )
 
 
+def decode_message(message: Any) -> NDArray[np.uint8]:
+    """Turn sensor_msgs/Image or CompressedImage into (H, W, 3) uint8 BGR.
+
+    Raises:
+        SegRosError: as of :func:`decode_image` and :func:`decode_compressed`.
+
+    """
+    return decode_image(message) if hasattr(message, "step") else decode_compressed(message)
+
+
 def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     """Encode (H, W, 3) uint8 BGR as JPEG with 4:2:0 colour; ``quality`` is 1 to 100."""
     encoded: bytes = simplejpeg.encode_jpeg(

@@ -40,6 +40,8 @@ class FrameStatistics:
     decoded), ``failed`` (the engine or an output could not handle it) or ``unwanted`` (nobody
     listened). ``lost`` counts frames the publisher sent and the middleware did not deliver,
     ``camera_info_rejected`` calibrations that were no use, ``time_jumps`` steps back in time.
+    The attention mosaic takes frames of its own accord: those that arrive while someone looks are
+    ``attention_published``, ``attention_dropped`` or ``attention_failed``.
 
     Args:
         window: how many of the latest frames the latencies are kept of.
@@ -47,6 +49,13 @@ class FrameStatistics:
     """
 
     OUTCOMES = ("published", "dropped", "rejected", "failed", "unwanted")
+    OTHERS = (
+        "camera_info_rejected",
+        "time_jumps",
+        "attention_published",
+        "attention_dropped",
+        "attention_failed",
+    )
 
     def __init__(self, window: int = 1000) -> None:
         self._lock = Lock()
@@ -90,7 +99,7 @@ class FrameStatistics:
     def snapshot(self) -> Snapshot:
         """Return everything at one moment."""
         with self._lock:
-            names = ("received", "lost", *self.OUTCOMES, "camera_info_rejected", "time_jumps")
+            names = ("received", "lost", *self.OUTCOMES, *self.OTHERS)
             counts = {name: self._counts[name] for name in names}
             return Snapshot(
                 counts,

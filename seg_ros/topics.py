@@ -139,6 +139,12 @@ CONTACTS = Topic(
     output=Output.CONTACTS,
     switch="publish_contacts",
 )
+ATTENTION = Topic(
+    "segmentation/attention",
+    "sensor_msgs/msg/Image",
+    "bgr8, what the heads of a SegFormer's stage look at, around the frame",
+    switch="publish_attention",
+)
 LABEL_INFO = Topic(
     "segmentation/label_info",
     "vision_msgs/msg/LabelInfo",
@@ -153,4 +159,4 @@ DIAGNOSTICS = Topic(
 FRAME_OUTPUTS = (MASK, GRID, CONTACTS, CONFIDENCE, COLOR, OVERLAY, OVERLAY_COMPRESSED)
 """Published per frame, in this order: what a planner waits for comes first."""
 
-PUBLISHED = (*FRAME_OUTPUTS, LABEL_INFO, DIAGNOSTICS)
+PUBLISHED = (*FRAME_OUTPUTS, ATTENTION, LABEL_INFO, DIAGNOSTICS)

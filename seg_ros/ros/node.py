@@ -45,9 +45,10 @@ from seg_ros import services, topics
 from seg_ros.camera import CameraModel, load_camera
 from seg_ros.errors import SegRosError
 from seg_ros.grid import occupancy_values
-from seg_ros.images import decode_compressed, decode_image, encode_jpeg
+from seg_ros.images import decode_message, encode_jpeg
 from seg_ros.messages import stamp_ns
 from seg_ros.pipeline import Output, Pipeline, Processed
+from seg_ros.ros.attention import LiveAttention
 from seg_ros.ros.background import Background
 from seg_ros.ros.diagnostics import Diagnosis
 from seg_ros.ros.messages import ReusedImage, label_info, message_class, ros_messages
@@ -102,6 +103,8 @@ class SegmentationNode(LifecycleNode):
         self._vehicle: Vehicle | None = None
         self._worker: LatestWorker[_Item] | None = None
         self._frame_publishers: dict[Topic, Any] = {}
+        self._attention_publisher: Any = None
+        self._attention: LiveAttention | None = None
         self._label_publisher: Any = None
         self._frame_subscriptions: list[Any] = []
         self._images = {topic: ReusedImage() for topic in topics.FRAME_OUTPUTS}
@@ -226,6 +229,7 @@ class SegmentationNode(LifecycleNode):
         self._apply(pipeline, values)
         for topic in topics.FRAME_OUTPUTS:
             self._frame_publishers[topic] = self._publisher(topic)
+        self._attention_publisher = self._publisher(topics.ATTENTION)
         try:
             self._label_publisher = self._publisher(topics.LABEL_INFO)
         except ImportError:
@@ -246,6 +250,13 @@ class SegmentationNode(LifecycleNode):
         assert self._pipeline is not None
         self._publish_labels(self._pipeline)
         self._worker = LatestWorker(self._handle, lambda _: self.statistics.count("dropped"))
+        self._attention = LiveAttention(
+            self._attention_publisher,
+            # What is loaded, not what a reload would load.
+            lambda: {**self._values, **{name: self._loaded[name] for name in RELOADED}},
+            self.statistics,
+            self.get_logger(),
+        )
         self._last_sequence = 0
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
         if not self._values["camera_file"]:
@@ -303,6 +314,9 @@ class SegmentationNode(LifecycleNode):
         for subscription in self._frame_subscriptions:
             self.destroy_subscription(subscription)
         self._frame_subscriptions.clear()
+        if self._attention is not None:
+            self._attention.stop()
+            self._attention = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = self._latest_image = None
@@ -314,6 +328,9 @@ class SegmentationNode(LifecycleNode):
         for publisher in self._frame_publishers.values():
             self.destroy_lifecycle_publisher(publisher)
         self._frame_publishers.clear()
+        if self._attention_publisher is not None:
+            self.destroy_lifecycle_publisher(self._attention_publisher)
+            self._attention_publisher = None
         if self._label_publisher is not None:
             self.destroy_lifecycle_publisher(self._label_publisher)
             self._label_publisher = None
@@ -403,7 +420,7 @@ class SegmentationNode(LifecycleNode):
         """Do the last frame again, between two others; what is published is left alone."""
         message, pipeline, values = self._latest_image, self._pipeline, self._values
         assert pipeline is not None
-        frame, stamp = _decode(message), stamp_ns(message.header.stamp)
+        frame, stamp = decode_message(message), stamp_ns(message.header.stamp)
         camera, _ = self._camera_and_pose(frame, message.header)
         done = Processed(engine_ns=0)
         try:
@@ -441,6 +458,8 @@ class SegmentationNode(LifecycleNode):
         self._count_lost(info.get("publication_sequence_number"))
         if self._worker is not None:
             self._worker.submit((message, received))
+        if self._attention is not None:
+            self._attention.submit(message)
 
     def _count_lost(self, sequence: int | None) -> None:
         """Count the publisher's messages that never came here: its numbers have gaps."""
@@ -502,7 +521,7 @@ class SegmentationNode(LifecycleNode):
             self.statistics.count("unwanted")
             return
         try:
-            frame = _decode(message)
+            frame = decode_message(message)
         except SegRosError as error:
             self._report("rejected", f"image {stamp_ns(message.header.stamp)}: {error}")
             return
@@ -618,6 +637,12 @@ class SegmentationNode(LifecycleNode):
 
     # Diagnostics
 
+    def _listened_to(self) -> list[str]:
+        names = [topic.name for topic in self._listening()]
+        if self._attention is not None and self._attention.wanted:
+            names.append(topics.ATTENTION.name)
+        return names
+
     def _publish_diagnostics(self) -> None:
         info = self._pipeline.segmenter if self._pipeline else None
         self._image_publishers = self.count_publishers(self._image_topic())
@@ -628,7 +653,7 @@ class SegmentationNode(LifecycleNode):
             active=self._worker is not None,
             image_topic=self._image_topic(),
             image_publishers=self._image_publishers,
-            listened=[topic.name for topic in self._listening()],
+            listened=self._listened_to(),
             camera_problem=self._info_problem or self._grid_problem,
             mounting_assumed=self._mounting_is_assumed(),
             refused="; ".join(self._refused.values()),
@@ -651,11 +676,6 @@ def _load(values: Mapping[str, Any]) -> tuple[Pipeline, str]:
         f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
         f"ready in {time.monotonic() - start:.1f} s"
     )
-
-
-def _decode(message: Any) -> NDArray[np.uint8]:
-    """Turn either kind of image message into (H, W, 3) uint8 BGR."""
-    return decode_image(message) if hasattr(message, "step") else decode_compressed(message)
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seg_ros.attention import parse_pixel
 from seg_ros.camera import Mounting
 from seg_ros.engines import RUNTIMES
 from seg_ros.errors import SegRosError
@@ -96,6 +97,14 @@ PARAMETERS = (
     _switch("publish_overlay", "segmentation/overlay"),
     _switch("publish_grid", "segmentation/driveable_grid"),
     _switch("publish_contacts", "segmentation/first_contact"),
+    _switch("publish_attention", "segmentation/attention"),
+    ParameterSpec("attention_stage", 4, "of the encoder, whose heads are shown", 1, 4, live=True),
+    ParameterSpec(
+        "attention_query",
+        "",
+        "`x,y`, pixel whose attention is shown; empty: the mean over all",
+        live=True,
+    ),
     ParameterSpec("overlay_opacity", 0.5, "of the class colours", 0.0, 1.0, live=True),
     ParameterSpec("jpeg_quality", 80, "of the compressed overlay", 1, 100, live=True),
     ParameterSpec("base_frame", "base_link", "vehicle frame: x forward, z = 0 on the ground"),
@@ -253,6 +262,8 @@ def refusal(current: Mapping[str, Any], changes: Mapping[str, Any], configured: 
         grid_spec(merged)
         grid_rules(merged)
         mounting(merged)
+        if merged["attention_query"]:
+            parse_pixel(merged["attention_query"])
     except SegRosError as error:
         return str(error)
     if merged["grid_fusion"] and merged["grid_frame"] == merged["base_frame"]:

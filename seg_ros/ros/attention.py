@@ -1,0 +1,112 @@
+"""The live attention mosaic: a thread of its own, that works only while someone looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from seg_ros.attention import AttentionNetwork, attention_picture, parse_pixel
+from seg_ros.errors import SegRosError
+from seg_ros.images import decode_message
+from seg_ros.models.catalogue import find_model
+from seg_ros.ros.messages import ReusedImage
+from seg_ros.ros.worker import LatestWorker
+from seg_ros.statistics import FrameStatistics
+
+_QUIET = 5.0
+"""Seconds in which the same message is logged once."""
+_OPENED_BY = ("model", "labels", "cpu_threads", "attention_stage")
+"""Parameters after whose change the network is opened anew."""
+
+
+class LiveAttention:
+    """Publishes a mosaic of the latest frame. The masks do not wait for it.
+
+    It has a network of its own, opened when the first frame comes for someone who listens, and
+    opened anew when the model or the stage changes. Frames that come meanwhile, or faster than it
+    can draw, count as ``attention_dropped``.
+
+    Args:
+        publisher: of ``segmentation/attention``.
+        values: gives the parameters as of now, the model's those of the one that is loaded.
+        statistics: where its frames are counted.
+        logger: of the node.
+
+    """
+
+    def __init__(
+        self,
+        publisher: Any,
+        values: Callable[[], Mapping[str, Any]],
+        statistics: FrameStatistics,
+        logger: Any,
+    ) -> None:
+        self._publisher = publisher
+        self._values = values
+        self._statistics = statistics
+        self._logger = logger
+        self._image = ReusedImage()
+        self._opened: tuple[Any, ...] = ()
+        self._network: AttentionNetwork | SegRosError | None = None
+        self._worker = LatestWorker(self._handle, lambda _: statistics.count("attention_dropped"))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is switched on and someone listens."""
+        on = self._values()["publish_attention"]
+        return bool(on and self._publisher.get_subscription_count())
+
+    def submit(self, message: Any) -> None:
+        """Hand over an image message, if it is wanted."""
+        if self.wanted:
+            self._worker.submit(message)
+
+    def stop(self) -> None:
+        """Finish the frame in hand and end."""
+        self._worker.stop()
+
+    def _handle(self, message: Any) -> None:
+        """Draw and publish one frame. Whatever happens, the thread goes on with the next."""
+        values = self._values()
+        try:
+            query = parse_pixel(values["attention_query"]) if values["attention_query"] else None
+            network = self._network_for(values)
+            frame = decode_message(message)
+            mosaic = attention_picture(frame, network.maps(frame, query))
+        except SegRosError as error:
+            self._report(str(error))
+        except Exception as error:  # the node lives on
+            self._report(f"unexpected {type(error).__name__}: {error}")
+        else:
+            np.copyto(self._image.pixels(mosaic.shape), mosaic)
+            self._image.message.header = message.header
+            self._publisher.publish(self._image.message)
+            self._statistics.count("attention_published")
+
+    def _network_for(self, values: Mapping[str, Any]) -> AttentionNetwork:
+        """Return the network these parameters name; what could not be opened is not tried again."""
+        wanted = tuple(values[name] for name in _OPENED_BY)
+        if wanted != self._opened:
+            self._opened, self._network = wanted, None
+            try:
+                model = find_model(values["model"], values["labels"])
+                self._network = AttentionNetwork.load(
+                    model, values["attention_stage"], threads=values["cpu_threads"]
+                )
+            except SegRosError as error:
+                self._network = error
+            else:
+                block = self._network.block
+                self._logger.info(
+                    f"attention of {model.name}: stage {block.stage}, block {block.block}, "
+                    f"{block.heads} heads"
+                )
+        if isinstance(self._network, AttentionNetwork):
+            return self._network
+        raise self._network or SegRosError("the attention network could not be opened")
+
+    def _report(self, message: str) -> None:
+        self._statistics.error("attention_failed", f"attention: {message}")
+        self._logger.error(f"no attention: {message}", throttle_duration_sec=_QUIET)
