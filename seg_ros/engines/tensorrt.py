@@ -163,8 +163,8 @@ class TensorRtEngine:
             self._input_size: tuple[int, int] = resources.buffers["image"].host.shape[1:3]
             self._class_count: int = resources.buffers["logits"].host.shape[1]
             self._warm_up(own_graph=hasattr(trt, "CudaGraphStrategy"))
-            if cache is not None and resources.cache is not None:
-                _write_cache(cache, bytes(resources.cache.serialize()))
+            if cache is not None:
+                _keep_kernels(trt, resources, cache)
         except BaseException:
             self.close()
             raise
@@ -359,6 +359,13 @@ def _create_context(
         config.set_runtime_cache(kernels)
         return engine.create_execution_context(config)
     return engine.create_execution_context()
+
+
+def _keep_kernels(trt: ModuleType, resources: _Resources, path: Path) -> None:
+    """Write what TensorRT-RTX has compiled to a file."""
+    if hasattr(trt, "IRuntimeCache"):
+        kernels: tensorrt.IRuntimeCache = resources.cache
+        _write_cache(path, bytes(kernels.serialize()))
 
 
 def _read_layout(

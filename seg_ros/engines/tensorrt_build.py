@@ -106,8 +106,9 @@ def _parse(trt: ModuleType, onnx: Path, network: tensorrt.INetworkDefinition) ->
     reasons = []
     for index in range(parser.num_errors):
         error: tensorrt.ParserError = parser.get_error(index)
+        text: str = error.desc()
         place = f"node {error.node_name() or '(no name)'}, {error.node_operator() or 'operator ?'}"
-        reasons.append(f"{place}: {' '.join(error.desc().split())}")
+        reasons.append(f"{place}: {' '.join(text.split())}")
     reason = "; ".join(reasons[:3]) or take_error(trt)
     raise SegRosError(f"{onnx}: TensorRT does not take this network: {reason}")
 
