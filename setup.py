@@ -40,6 +40,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         share("launch", "*.launch.py"),
         share("config", "*"),
+        share("rviz", "*.rviz"),
     ],
     zip_safe=False,
     install_requires=[

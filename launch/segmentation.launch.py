@@ -1,62 +1,99 @@
-"""Start the segmentation node: ros2 launch seg_ros segmentation.launch.py [argument:=value ...]."""
+"""Start the segmentation node for one camera or several; docs/launch.md says more."""
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import LifecycleNode
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import launch_config
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
-ARGUMENTS = {
-    "namespace": ("", "namespace of the node and its topics"),
-    "image": ("image", "camera topic; with image_transport compressed, without /compressed"),
-    "camera_info": ("camera_info", "calibration topic"),
-    "image_transport": ("raw", "raw or compressed"),
-    "model": ("default", "catalogue name or ONNX file"),
-    "use_sim_time": ("false", "take the time from /clock"),
-    "log_level": ("info", "debug, info, warn or error"),
-}
+from seg_ros.errors import SegRosError
+from seg_ros.ros.launching import (
+    NODE,
+    RESPAWN_SECONDS,
+    SEGMENTATION_ARGUMENTS,
+    NodeSetup,
+    node_setups,
+    rviz_config,
+)
+from seg_ros.ros.transport import use_shared_memory
+from seg_ros.share import share_file
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Describe one lifecycle node that starts itself, and images through shared memory."""
-    share = FindPackageShare("seg_ros")
-    default_params = PathJoinSubstitution([share, "config", "segmentation.yaml"])
-    profile = PathJoinSubstitution([share, "config", "fastdds.xml"])
-    value = LaunchConfiguration
+    """Describe the arguments, and the nodes that come of them once they are known to be good."""
     return LaunchDescription(
         [
             *(
-                DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, (default, description) in ARGUMENTS.items()
+                DeclareLaunchArgument(a.name, default_value=a.default, description=a.text)
+                for a in SEGMENTATION_ARGUMENTS
             ),
-            DeclareLaunchArgument(
-                "params_file",
-                default_value=default_params,
-                description="YAML file with the node's other parameters",
-            ),
-            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
-            SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
-            LifecycleNode(
-                package="seg_ros",
-                executable="segmentation_node",
-                name="segmentation_node",
-                namespace=value("namespace"),
-                output="screen",
-                parameters=[
-                    ParameterFile(value("params_file")),
-                    {
-                        "model": ParameterValue(value("model"), value_type=str),
-                        "image_transport": ParameterValue(value("image_transport"), value_type=str),
-                        "use_sim_time": ParameterValue(value("use_sim_time"), value_type=bool),
-                    },
-                ],
-                remappings=[
-                    ("image", value("image")),
-                    ("image/compressed", [value("image"), "/compressed"]),
-                    ("camera_info", value("camera_info")),
-                ],
-                arguments=["--ros-args", "--log-level", value("log_level")],
-            ),
+            OpaqueFunction(function=_start),
         ]
     )
+
+
+def _start(context: LaunchContext) -> list[Any]:
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in SEGMENTATION_ARGUMENTS}
+    setups = node_setups(given, context.launch_configurations.get("ros_namespace", ""))
+    rviz = _rviz(setups) if given["rviz"] == "true" else []
+    use_shared_memory()
+    return [*(_node(setup, given) for setup in setups), *rviz]
+
+
+def _node(setup: NodeSetup, given: dict[str, str]) -> LifecycleNode:
+    # The node brings itself up, so that one that died comes back active without a supervisor.
+    return LifecycleNode(
+        package="seg_ros",
+        executable=NODE,
+        name=NODE,
+        namespace=setup.namespace,
+        output="screen",
+        parameters=[
+            ParameterFile(str(setup.params_file)),
+            {k: ParameterValue(v, value_type=type(v)) for k, v in setup.overrides.items()},
+        ],
+        remappings=list(setup.remappings.items()),
+        ros_arguments=["--log-level", given["log_level"]],
+        respawn=given["respawn"] == "true",
+        respawn_delay=RESPAWN_SECONDS,
+    )
+
+
+def _rviz(setups: list[NodeSetup]) -> list[Node]:
+    for package in ("rviz2", "tf2_ros"):
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            raise SegRosError(
+                f"rviz:=true needs {package}: sudo apt install ros-$ROS_DISTRO-"
+                f"{package.replace('_', '-')}"
+            ) from None
+    shipped = share_file("rviz/segmentation.rviz").read_text(encoding="utf-8")
+    config = rviz_config(yaml.safe_load(shipped), setups)
+    file = Path(launch_config.log_dir) / "segmentation.rviz"
+    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    frame = config["Visualization Manager"]["Global Options"]["Fixed Frame"]
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            name="segmentation_rviz",
+            namespace="/",
+            arguments=["-d", str(file)],
+            parameters=[{"use_sim_time": setups[0].values.get("use_sim_time", False)}],
+        ),
+        # RViz shows nothing in a frame that no transform names, not even data in that very frame.
+        Node(
+            package="tf2_ros",
+            executable="static_transform_publisher",
+            name="segmentation_rviz_frame",
+            namespace="/",
+            arguments=["--frame-id", frame, "--child-frame-id", "segmentation_rviz"],
+        ),
+    ]

@@ -1,0 +1,92 @@
+"""A bag that ``replay.launch.py`` plays into the node: its camera, and what of it to play."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rosbags.highlevel import AnyReader
+
+from seg_ros import topics
+from seg_ros.errors import SegRosError
+from seg_ros.messages import typestore
+
+RECORDED = (
+    topics.MASK,
+    topics.GRID,
+    topics.CONTACTS,
+    topics.OVERLAY_COMPRESSED,
+    topics.LABEL_INFO,
+    topics.DIAGNOSTICS,
+)
+"""What of the node's a replay records; pictures that can be made of the mask are left out."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A bag to play into the node."""
+
+    path: Path
+    types: dict[str, str]
+    """Topic -> message type."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """Topics to play: all but a clock and what a node of this package once published."""
+        results = tuple(f"/{t.name}" for t in topics.PUBLISHED if t is not topics.DIAGNOSTICS)
+        return [t for t in self.types if t != "/clock" and not t.endswith(results)]
+
+    def camera_arguments(self, image: str = "") -> dict[str, str]:
+        """Return the arguments ``image``, ``camera_info`` and ``image_transport`` for a camera.
+
+        Args:
+            image: camera topic; empty for the only one of the bag.
+
+        Raises:
+            SegRosError: there is no such camera, or several and none chosen.
+
+        """
+        transports: dict[str, str] = {}
+        for topic in self.inputs:
+            if self.types[topic] == topics.IMAGE.message_type:
+                transports[topic] = "raw"
+            elif self.types[topic] == topics.IMAGE_COMPRESSED.message_type:
+                transports.setdefault(topic.removesuffix("/compressed"), "compressed")
+        listing = ", ".join(transports) or "none"
+        if image and image not in transports:
+            raise SegRosError(f"image:={image} is not a camera of {self.path}; it has {listing}")
+        if not image and len(transports) != 1:
+            raise SegRosError(f"choose a camera of {self.path} with image:=; it has {listing}")
+        image = image or next(iter(transports))
+        info = f"{image.rpartition('/')[0]}/{topics.CAMERA_INFO.name}"
+        return {"image": image, "camera_info": info, "image_transport": transports[image]}
+
+
+def open_recording(bag: str) -> Recording:
+    """Look into a bag that ``replay.launch.py`` is to play.
+
+    Args:
+        bag: folder with a metadata.yaml, or a file in it.
+
+    Raises:
+        SegRosError: there is no bag, or it is damaged.
+
+    """
+    if not bag:
+        raise SegRosError("which bag? Add bag:=FOLDER")
+    path = Path(bag).expanduser()
+    if not path.exists():
+        raise SegRosError(f"bag:={bag} does not exist")
+    if path.is_file():
+        path = path.parent
+    if not (path / "metadata.yaml").is_file():
+        raise SegRosError(
+            f"bag:={bag} is no bag: {path} has no metadata.yaml; 'ros2 bag reindex' may write it, "
+            "and videos and folders of images are for 'seg_ros play'"
+        )
+    try:
+        with AnyReader([path], default_typestore=typestore()) as reader:
+            return Recording(path, {c.topic: c.msgtype for c in reader.connections})
+    except Exception as error:  # the formats underneath rosbags let theirs through
+        reason = " ".join(str(error).split())
+        raise SegRosError(f"bag:={bag} is damaged: {reason}") from error
