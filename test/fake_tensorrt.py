@@ -127,6 +127,8 @@ class _Module:
         self.ILogger = _Logger
         self.IProgressMonitor = _Monitor
         self.__dict__.update(fake.enums)
+        if fake.rtx:
+            self.IRuntimeCache = _RuntimeCache
         self.Runtime = lambda logger: fake.limit(_Runtime(fake, logger), "Runtime")
         self.Builder = lambda logger: fake.limit(_Builder(fake, logger), "Builder")
         self.OnnxParser = lambda network, _logger: fake.limit(
