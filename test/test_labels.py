@@ -6,7 +6,12 @@ from seg_ros.labels import Kind, bundled_label_sets, load_label_set
 
 @pytest.mark.parametrize(
     ("name", "count", "driveable"),
-    [("camvid", 11, (3,)), ("cityscapes", 19, (0,)), ("bdd100k_drivable", 3, (0, 1))],
+    [
+        ("camvid", 11, (3,)),
+        ("cityscapes", 19, (0,)),
+        ("bdd100k_drivable", 3, (0, 1)),
+        ("ade20k", 150, (6,)),
+    ],
 )
 def test_bundled_sets(name, count, driveable):
     labels = load_label_set(name)
@@ -17,7 +22,7 @@ def test_bundled_sets(name, count, driveable):
 
 
 def test_every_bundled_set_is_known_to_the_tests():
-    assert bundled_label_sets() == ("bdd100k_drivable", "camvid", "cityscapes")
+    assert bundled_label_sets() == ("ade20k", "bdd100k_drivable", "camvid", "cityscapes")
 
 
 def test_palette_is_bgr_and_black_beyond_the_classes():
@@ -65,5 +70,5 @@ def test_a_wrong_file_says_where_and_what(tmp_path, text, said):
 
 
 def test_unknown_name_lists_the_bundled_ones():
-    with pytest.raises(SegRosError, match="bdd100k_drivable, camvid, cityscapes"):
+    with pytest.raises(SegRosError, match="ade20k, bdd100k_drivable, camvid, cityscapes"):
         load_label_set("mapillary")

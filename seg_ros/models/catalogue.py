@@ -1,9 +1,10 @@
-"""From a model's name to its file and label set."""
+"""From a model's name to its files and label set."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -12,10 +13,26 @@ from typing import Any
 import yaml
 
 from seg_ros.errors import SegRosError
-from seg_ros.labels import LabelSet, load_label_set
+from seg_ros.labels import LabelSet, bundled_label_sets, load_label_set
+from seg_ros.models import huggingface
+from seg_ros.models.names import label_set_of
+from seg_ros.models.options import UNSAID, NetworkOptions, file_beside, load_beside
 
 DEFAULT = "default"
 """The name that stands for the catalogue's default model."""
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+"""Files that are taken for weights of a SegFormer."""
+
+
+class Form(Enum):
+    """What a model's file holds."""
+
+    STANDARD = "standard"
+    """ONNX that takes one 1 x H x W x 3 uint8 BGR image, normalisation inside, and gives logits."""
+    ONNX = "onnx"
+    """Any other ONNX network; its options say how it takes images."""
+    CHECKPOINT = "checkpoint"
+    """Weights of a SegFormer: a file of one of the known layouts, or a Hugging Face folder."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,10 @@ class Model:
 
     name: str
     path: Path
+    """ONNX file, checkpoint file, or folder with ``config.json``."""
     labels: LabelSet
+    form: Form = Form.STANDARD
+    options: NetworkOptions = UNSAID
 
 
 @dataclass(frozen=True)
@@ -58,15 +78,20 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
 
 
 def find_model(model: str = DEFAULT, labels: str = "") -> Model:
-    """Find a model by catalogue name or as an ONNX file.
+    """Find a model by catalogue name, as a file or folder, or on the Hugging Face hub.
+
+    Reads no weights, and imports neither torch nor onnx. A hub model that is not in the local
+    cache is fetched.
 
     Args:
-        model: ``default``, a name of the catalogue, or the path of an ``.onnx`` file.
-        labels: bundled name or YAML file of the label set; empty for the catalogue's own, or for
-            an ONNX file the ``.yaml`` of the same name beside it.
+        model: ``default`` or a name of the catalogue; the path of an ``.onnx`` file, of a
+            checkpoint file, or of a Hugging Face folder; or a hub name such as
+            ``nvidia/segformer-b0-finetuned-cityscapes-512-1024``.
+        labels: bundled name or YAML file of the label set; empty for the catalogue's own, for what
+            the YAML beside the model says, or for the names in a Hugging Face config.
 
     Raises:
-        SegRosError: no such model, a damaged file, or no label set for an ONNX file.
+        SegRosError: no such model, a damaged file, or nothing says what its classes are.
 
     """
     for entry in catalogue():
@@ -74,20 +99,39 @@ def find_model(model: str = DEFAULT, labels: str = "") -> Model:
             _check_sum(entry)
             return Model(entry.name, entry.path, load_label_set(labels or entry.labels))
     path = Path(model).expanduser()
-    if path.suffix != ".onnx":
-        names = ", ".join([DEFAULT, *(entry.name for entry in catalogue())])
+    if path.is_dir():
+        return _describe(path, path.resolve().name, Form.CHECKPOINT, labels)
+    if path.suffix in CHECKPOINT_SUFFIXES or path.suffix == ".onnx":
+        if not path.is_file():
+            raise SegRosError(f"model file {path} does not exist")
+        form = Form.STANDARD if path.suffix == ".onnx" else Form.CHECKPOINT
+        return _describe(path, path.stem, form, labels)
+    if huggingface.HUB_NAME.fullmatch(model) and not path.exists():
+        folder = huggingface.fetch(model)
+        return _describe(folder, model.replace("/", "--"), Form.CHECKPOINT, labels)
+    names = ", ".join([DEFAULT, *(entry.name for entry in catalogue())])
+    raise SegRosError(
+        f"model {model!r} is neither in the catalogue ({names}) nor an .onnx file, a checkpoint "
+        f"({', '.join(CHECKPOINT_SUFFIXES)}), a Hugging Face folder, or a hub name (owner/name)"
+    )
+
+
+def _describe(path: Path, name: str, form: Form, labels: str) -> Model:
+    """Gather what is said about a model in the YAML beside it and in its own config."""
+    beside = file_beside(path)
+    said, options = load_beside(beside)
+    if form is Form.STANDARD and options != UNSAID:
+        form = Form.ONNX
+    if labels:
+        said = load_label_set(labels)
+    elif path.is_dir() and said is None:
+        said = label_set_of(huggingface.class_names(path), name)
+    if said is None or not len(said):
         raise SegRosError(
-            f"model {model!r} is neither in the catalogue ({names}) nor an .onnx file"
+            f"{path}: what are its classes? Name a label set (parameter or option 'labels': "
+            f"{', '.join(bundled_label_sets())}, or a YAML), or put one beside it as {beside.name}"
         )
-    if not path.is_file():
-        raise SegRosError(f"model file {path} does not exist")
-    beside = path.with_suffix(".yaml")
-    if not labels and not beside.is_file():
-        raise SegRosError(
-            f"{path}: what are its classes? Name a label set (parameter or option 'labels'), "
-            f"or put one beside it as {beside.name}"
-        )
-    return Model(path.stem, path, load_label_set(labels or beside))
+    return Model(name, path, said, form, options)
 
 
 def _check_sum(entry: CatalogueEntry) -> None:
