@@ -240,7 +240,7 @@ def test_a_bag_tells_its_camera(tmp_path, frames):
     camera = CameraModel(64, 36, 50, 50, 32, 18)
     bag = write_bag(tmp_path / "a", frames, topic="/front/image_raw", camera=camera)
     recording = open_recording(str(bag))
-    assert recording.inputs == ["/front/image_raw", "/front/camera_info"]
+    assert sorted(recording.inputs) == ["/front/camera_info", "/front/image_raw"]
     assert recording.camera_arguments() == {
         "image": "/front/image_raw",
         "camera_info": "/front/camera_info",
@@ -271,12 +271,12 @@ def test_a_bag_that_cannot_be_played_is_refused(tmp_path, frames):
     bag = write_bag(tmp_path / "bag", frames)
     with pytest.raises(SegRosError, match=r"image:=/other is not a camera of .*/camera/image_raw"):
         open_recording(str(bag)).camera_arguments("/other")
-    (bag / "metadata.yaml").write_text("{")
+    next(bag.glob("*.mcap")).write_bytes(b"no MCAP at all")
     for name, said in [
         ("", "which bag"),
         (tmp_path / "none", "none does not exist"),
-        (tmp_path / "empty", "has no metadata.yaml"),
-        (bag, "bag is damaged: "),
+        (tmp_path / "empty", "is no rosbag2: "),
+        (bag, "mcap"),
     ]:
         with pytest.raises(SegRosError) as error:
             open_recording(str(name))

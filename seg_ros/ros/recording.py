@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rosbags.highlevel import AnyReader
-
 from seg_ros import topics
+from seg_ros.drive.bag import METADATA, Bag
 from seg_ros.errors import SegRosError
-from seg_ros.messages import typestore
 
 RECORDED = (
     topics.MASK,
@@ -79,14 +77,9 @@ def open_recording(bag: str) -> Recording:
         raise SegRosError(f"bag:={bag} does not exist")
     if path.is_file():
         path = path.parent
-    if not (path / "metadata.yaml").is_file():
+    if not (path / METADATA).is_file():
         raise SegRosError(
-            f"bag:={bag} is no bag: {path} has no metadata.yaml; 'ros2 bag reindex' may write it, "
-            "and videos and folders of images are for 'seg_ros play'"
+            f"bag:={bag} is no rosbag2: {path} has no {METADATA}; 'ros2 bag reindex' may write it, "
+            "and 'seg_ros play' plays other drives"
         )
-    try:
-        with AnyReader([path], default_typestore=typestore()) as reader:
-            return Recording(path, {c.topic: c.msgtype for c in reader.connections})
-    except Exception as error:  # the formats underneath rosbags let theirs through
-        reason = " ".join(str(error).split())
-        raise SegRosError(f"bag:={bag} is damaged: {reason}") from error
+    return Recording(path, {topic.name: topic.message_type for topic in Bag(path).topics})
