@@ -44,8 +44,10 @@ setup(
     ],
     zip_safe=False,
     install_requires=[
+        "apsw>=3.46",
         "av>=14",
         "backports.zstd>=1.0; python_version < '3.14'",
+        "lz4>=4",
         "mcap>=1.2",
         "numba>=0.60",
         "numpy>=1.26",

@@ -133,16 +133,12 @@ string format
 """
 
 
-def register_video(store: Typestore) -> Typestore:
-    """Add foxglove_msgs/CompressedVideo to message definitions; return them."""
-    store.register(get_types_from_msg(_COMPRESSED_VIDEO, "foxglove_msgs/msg/CompressedVideo"))
-    return store
-
-
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
-    """Message definitions of ROS 2 Jazzy, for reading and writing bags without ROS."""
-    return register_video(get_typestore(Stores.ROS2_JAZZY))
+    """Message definitions of ROS 2 Jazzy and CompressedVideo, for bags without ROS."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    store.register(get_types_from_msg(_COMPRESSED_VIDEO, "foxglove_msgs/msg/CompressedVideo"))
+    return store
 
 
 @lru_cache(maxsize=1)

@@ -67,6 +67,12 @@ class Bag:
         self._in_turn = all((a.end_ns or 0) < (b.start_ns or 0) for a, b in pairwise(starts))
         self.topics = self._merge_topics()
 
+    @property
+    def damage(self) -> SegRosError | None:
+        """What is known to be wrong with the bag before its messages are read."""
+        cut = next((f for f in self._files if f.damage), None)
+        return cut.damaged(cut.damage) if cut else self._damage
+
     def messages(
         self, topics: Collection[str], start_ns: int | None = None
     ) -> Iterator[RawMessage]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -67,12 +67,12 @@ class BagDrive(Drive):
             first = self._key_frame_before(start) if start else 0
             build = _VideoFrames().frame
         for recorded in self._recorded(first):
-            if recorded.index == stop:
-                return
             if recorded.index >= first:
                 frame = build(recorded)
                 if recorded.index >= start:
                     yield frame
+            if recorded.index + 1 == stop:
+                return
 
     def _recorded(self, start: int) -> Iterator[_Recorded]:
         """Yield the frames' messages, from ``start`` or earlier on, with their CameraInfo.
@@ -90,8 +90,9 @@ class BagDrive(Drive):
                     continue
                 if held:
                     yield held
-                    infos = []
                     index += 1
+                if index:  # those so far are of the frame before; only the first has earlier ones
+                    infos = []
                 held = _Recorded(index, message, infos)
         except SegRosError as error:
             damage = error
@@ -127,6 +128,8 @@ class BagDrive(Drive):
         if len(chosen) == 1:
             return chosen[0]
         if not cameras:
+            if self._bag.damage:
+                raise self._bag.damage
             found = ", ".join(f"{t.name} ({t.message_type})" for t in self._bag.topics)
             raise SegRosError(f"bag {self.name} has no camera topic; it has {found or 'nothing'}")
         listing = "; ".join(map(self._describe, chosen or cameras))
@@ -156,15 +159,16 @@ class BagDrive(Drive):
         ``/cam/image_raw`` both have ``/cam/camera_info``.
         """
         infos = {t.name: t for t in self._bag.topics if t.message_type == CAMERA_INFO}
-        parts = self._image.name.split("/")
-        wanted = ["/".join([*parts[:length], "camera_info"]) for length in (-1, -2)]
-        for name in wanted[: max(1, len(parts) - 2)]:
+        parents = list(PurePosixPath(self._image.name).parents)
+        beside = parents[:1] if self._image.message_type == IMAGE else parents[:2]
+        wanted = [str(parent / "camera_info") for parent in beside]
+        for name in wanted:
             if name in infos:
                 return infos[name]
         others = f"; it has CameraInfo on {', '.join(sorted(infos))}" if infos else ""
         self.camera_problem = (
-            f"bag {self.name} has no {wanted[0]} for {self._image.name}{others}; --camera names a "
-            "camera YAML"
+            f"bag {self.name} has no {' or '.join(wanted)} for {self._image.name}{others}; "
+            "--camera names a camera YAML"
         )
         return None
 

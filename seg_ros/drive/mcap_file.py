@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import lz4.frame
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, ChunkIndex, Schema, Statistics
@@ -24,7 +25,14 @@ from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.metadata import parse_qos
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
-from seg_ros.drive.storage import BagFile, cdr_of_ros1, in_log_order, message_type, plain
+from seg_ros.drive.storage import (
+    BagFile,
+    cdr_of_ros1,
+    in_log_order,
+    message_type,
+    plain,
+    zstd_beginning,
+)
 from seg_ros.errors import SegRosError
 
 _MAGIC = b"\x89MCAP0\r\n"
@@ -209,8 +217,11 @@ class McapFile(BagFile):
             after = at + _RECORD.size + length
             if kind in (Opcode.DATA_END, Opcode.FOOTER):
                 return
-            # Up to 0x7F the format has no others; a footer above, and the file must end there.
-            if kind == 0 or Opcode.DATA_END < kind < 0x80 or after > size:
+            if kind == 0 or Opcode.DATA_END < kind < 0x80:  # the format has no others
+                break
+            if after > size:
+                if kind == Opcode.CHUNK:
+                    self._add_chunk(file, at, size - at)
                 break
             if kind == Opcode.MESSAGE and length >= _MESSAGE.size:
                 channel, _, log_ns, _ = _MESSAGE.unpack(file.read(_MESSAGE.size))
@@ -222,8 +233,7 @@ class McapFile(BagFile):
                 assert run.counts is not None
                 run.counts[channel] = run.counts.get(channel, 0) + 1
             elif kind == Opcode.CHUNK and length >= 40:
-                start_ns, end_ns = _CHUNK_TIMES.unpack(file.read(_CHUNK_TIMES.size))
-                self._pieces.append(_Piece(start_ns, end_ns, at, after - at, None, is_chunk=True))
+                self._add_chunk(file, at, after - at)
             elif kind == Opcode.MESSAGE_INDEX and length >= _MESSAGE_INDEX.size and self._pieces:
                 channel, entries = _MESSAGE_INDEX.unpack(file.read(_MESSAGE_INDEX.size))
                 counts = self._pieces[-1].counts or {}
@@ -239,6 +249,13 @@ class McapFile(BagFile):
         if self._pieces and self._pieces[-1].is_chunk:
             self._pieces[-1].counts = None  # some of its index may be missing
 
+    def _add_chunk(self, file: BinaryIO, at: int, size: int) -> None:
+        file.seek(at + _RECORD.size)
+        times = file.read(_CHUNK_TIMES.size)
+        if len(times) == _CHUNK_TIMES.size:
+            start_ns, end_ns = _CHUNK_TIMES.unpack(times)
+            self._pieces.append(_Piece(start_ns, end_ns, at, size, None, is_chunk=True))
+
     def _find_channels(self, file: BinaryIO) -> None:
         """Read the chunks that declare channels or of which nothing says what is in them."""
         for number, piece in enumerate(self._pieces):
@@ -253,13 +270,16 @@ class McapFile(BagFile):
                     else:
                         self._declare(kind, body)
             except SegRosError as error:
-                self.damage = str(error).partition("is damaged: ")[2]
+                self.damage = self.damage or str(error).partition("is damaged: ")[2]
             except Exception as error:  # whatever damaged bytes make of the parser
-                self.damage = f"chunk at byte {piece.offset} cannot be read ({_one_line(error)})"
+                self.damage = self.damage or (
+                    f"chunk at byte {piece.offset} cannot be read ({_one_line(error)})"
+                )
             else:
                 piece.counts = counts
                 continue
-            del self._pieces[number:]
+            piece.counts = counts  # the messages before the damage
+            del self._pieces[number + 1 :]
             return
 
     def _read(self, file: BinaryIO, piece: _Piece) -> Iterator[tuple[int, bytes]]:
@@ -295,7 +315,7 @@ class McapFile(BagFile):
                     if channel in ids and log_ns >= first_ns:
                         messages.append(self._message(channel, log_ns, body[_MESSAGE.size :]))
         except (ValueError, struct.error) as error:
-            damage = self.damaged(f"chunk at byte {piece.offset}: {error}")
+            damage = self.damaged(self.damage or f"chunk at byte {piece.offset}: {error}")
         except SegRosError as error:
             damage = error
         yield from sorted(messages, key=lambda m: m.log_ns)
@@ -310,13 +330,14 @@ class McapFile(BagFile):
 
 
 def _piece_of(index: ChunkIndex) -> _Piece:
-    # A message index takes 15 bytes and 16 a message, one channel's after the other's.
+    # A message index takes 15 bytes and 16 a message, one channel's after the other's. Where a
+    # recorder wrote none, the number of messages does not add up, and the index is not used.
     starts = sorted((offset, channel) for channel, offset in index.message_index_offsets.items())
     ends = [offset for offset, _ in starts[1:]]
     ends.append(index.chunk_start_offset + index.chunk_length + index.message_index_length)
     counts = {
         channel: (end - start - 15) // 16
-        for (start, channel), end in zip(starts, ends, strict=True)
+        for (start, channel), end in zip(starts, ends, strict=False)
     }
     return _Piece(
         index.message_start_time,
@@ -329,16 +350,27 @@ def _piece_of(index: ChunkIndex) -> _Piece:
 
 
 def _unpacked(data: bytes, piece: _Piece) -> bytes:
+    """Return the records of a chunk; of one that the end of the file cuts off, what is there."""
     kind, length = _RECORD.unpack_from(data)
-    if kind != Opcode.CHUNK or length != len(data) - _RECORD.size:
+    if kind != Opcode.CHUNK or length < len(data) - _RECORD.size:
         raise ValueError("there is no chunk of that size")
     chunk = Chunk.read(_stream(data[_RECORD.size :]))
     if (chunk.message_start_time, chunk.message_end_time) != (piece.start_ns, piece.end_ns):
         raise ValueError("its times differ from those in the index")
+    if length > len(data) - _RECORD.size:
+        return _beginning(chunk)
     stream, size = get_chunk_data_stream(chunk, validate_crc=True)
     if size != chunk.uncompressed_size:
         raise ValueError(f"it has {size} bytes instead of {chunk.uncompressed_size}")
     return stream.read(size)
+
+
+def _beginning(chunk: Chunk) -> bytes:
+    if chunk.compression == "zstd":
+        return zstd_beginning(chunk.data)
+    if chunk.compression == "lz4":
+        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(chunk.data))
+    return chunk.data
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes]]:

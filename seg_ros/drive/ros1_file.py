@@ -19,12 +19,8 @@ class Ros1File(BagFile):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
         with self._open() as reader:
-            self._counts: dict[str, int] = {}
-            self.topics = []
-            for connection in reader.connections:
-                topic = RecordedTopic(connection.topic, connection.msgtype, connection.msgdef)
-                self.topics.append(topic)
-                self._counts[topic.name] = self._counts.get(topic.name, 0) + connection.msgcount
+            self.topics = [RecordedTopic(c.topic, c.msgtype, c.msgdef) for c in reader.connections]
+            self._counts = {name: topic.msgcount for name, topic in reader.topics.items()}
             if reader.message_count:
                 self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import apsw
 from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.metadata import parse_qos
 
@@ -39,7 +40,7 @@ class SqliteFile(BagFile):
                     "SELECT (SELECT MIN(timestamp) FROM messages),"
                     " (SELECT MAX(timestamp) FROM messages)",
                 )
-            except sqlite3.DatabaseError as error:
+            except apsw.Error as error:
                 self.damage = self.damage or str(error)
         self._counts: dict[str, int | None] = {}
 
@@ -51,7 +52,7 @@ class SqliteFile(BagFile):
                     ((self._counts[topic],),) = _rows(
                         database, f"SELECT COUNT(*) FROM {self._messages(topic)}"
                     )
-                except sqlite3.DatabaseError:
+                except apsw.Error:
                     self._counts[topic] = None
         return self._counts[topic]
 
@@ -71,7 +72,7 @@ class SqliteFile(BagFile):
                 ((passed,),) = _rows(
                     database, f"SELECT COUNT(*) FROM {source} AND timestamp < ?", first_ns
                 )
-            except sqlite3.DatabaseError:
+            except apsw.Error:
                 return None, 0
         return first_ns, passed
 
@@ -91,12 +92,12 @@ class SqliteFile(BagFile):
                         "SELECT topic_id, timestamp, data FROM messages WHERE id = ?", (number,)
                     ).fetchone()
                     if row is None or row[1] != log_ns or (log_ns, number) <= last:
-                        raise sqlite3.DatabaseError("its index and its messages disagree")
+                        raise apsw.CorruptError("its index and its messages disagree")
                     if not isinstance(row[2], bytes) or row[0] not in self._ids:
-                        raise sqlite3.DatabaseError(f"message {number} is not one")
+                        raise apsw.CorruptError(f"message {number} is not one")
                     last = log_ns, number
                     yield RawMessage(self._ids[row[0]], log_ns, plain(row[2]))
-            except sqlite3.DatabaseError as error:
+            except apsw.Error as error:
                 raise self.damaged(self.damage or str(error)) from error
         if self.damage:
             raise self.damaged(self.damage)
@@ -126,34 +127,34 @@ class SqliteFile(BagFile):
         return ""
 
     @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
+    def _connect(self) -> Iterator[apsw.Connection]:
         """Open it to read only; a journal or log of changes beside it stays as it is."""
         address = f"file:{quote(str(self.path))}?mode=ro"
         try:
             try:
                 database = self._open(address)
-            except sqlite3.OperationalError:  # a journal that only a writer could play back
+            except (apsw.CantOpenError, apsw.ReadOnlyError):
+                # A journal that only a writer could play back.
                 database = self._open(address + "&immutable=1")
-        except sqlite3.DatabaseError as error:
+        except apsw.Error as error:
             raise self.damaged(str(error)) from error
         with closing(database):
             yield database
 
-    @staticmethod
-    def _open(address: str) -> sqlite3.Connection:
-        # The thread that reads ahead is not always the one that closes.
-        database = sqlite3.connect(address, uri=True, check_same_thread=False)
+    def _open(self, address: str) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        database = apsw.Connection(address, flags, vfs=_whole_pages().vfs_name)
         try:
             # Otherwise sqlite refuses all of a file of which the end is missing.
-            database.execute("PRAGMA writable_schema = ON")
-            database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        except sqlite3.DatabaseError:
+            _rows(database, "PRAGMA writable_schema = ON")
+            _rows(database, "SELECT COUNT(*) FROM sqlite_master")
+        except apsw.Error:
             database.close()
             raise
         return database
 
     def _read_topics(
-        self, database: sqlite3.Connection
+        self, database: apsw.Connection
     ) -> tuple[dict[int, RecordedTopic], list[RecordedTopic]]:
         try:
             columns = {row[1] for row in _rows(database, "PRAGMA table_info(topics)")}
@@ -172,7 +173,7 @@ class SqliteFile(BagFile):
                     )
                     if encoding in _DEFINITIONS
                 }
-        except sqlite3.DatabaseError as error:
+        except apsw.Error as error:
             raise self.damaged(str(error)) from error
         none = MessageDefinition(MessageDefinitionFormat.NONE, "")
         ids = {
@@ -184,8 +185,35 @@ class SqliteFile(BagFile):
         return ids, list(ids.values())
 
 
-def _rows(database: sqlite3.Connection, query: str, *values: Any) -> list[Any]:
-    return database.execute(query, values).fetchall()
+def _rows(database: apsw.Connection, query: str, *values: Any) -> list[Any]:
+    return list(database.execute(query, values))
+
+
+class _WholePages(apsw.VFS):
+    """Files as they are, but for a last page of which only a part is there.
+
+    sqlite would take the rest of it for zeros, and so a picture that was cut off for a whole one.
+    """
+
+    vfs_name = "seg_ros_whole_pages"
+
+    def __init__(self) -> None:
+        super().__init__(self.vfs_name, "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+        return _WholePagesFile("", name, flags)
+
+
+class _WholePagesFile(apsw.VFSFile):
+    def xFileSize(self) -> int:  # noqa: N802
+        size = super().xFileSize()
+        page = int.from_bytes(self.xRead(2, 16), "big") if size >= 512 else 1
+        return size - size % (65536 if page == 1 else page or 512)
+
+
+@lru_cache(maxsize=1)
+def _whole_pages() -> _WholePages:
+    return _WholePages()
 
 
 def _qos(profiles: Any) -> tuple[Any, ...]:

@@ -8,12 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.msg import normalize_msgtype
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
 from seg_ros.errors import SegRosError
-from seg_ros.messages import register_video
+from seg_ros.messages import typestore
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -21,9 +20,6 @@ else:
     from backports import zstd
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-
-ROS1 = register_video(get_typestore(Stores.ROS1_NOETIC))
-"""Message definitions of ROS 1."""
 
 
 class BagFile(ABC):
@@ -136,9 +132,14 @@ def plain(data: bytes | memoryview) -> bytes:
 def cdr_of_ros1(data: bytes | memoryview, type_name: str) -> bytes:
     """Return a ROS 1 message as CDR; empty when it is damaged."""
     try:
-        return bytes(ROS1.ros1_to_cdr(data, type_name))
+        return bytes(typestore().ros1_to_cdr(data, type_name))
     except Exception:  # rosbags lets those of numpy and struct through
         return b""
+
+
+def zstd_beginning(data: bytes) -> bytes:
+    """Return what can be decompressed of zstd data that were cut off."""
+    return bytes(zstd.ZstdDecompressor().decompress(data))
 
 
 def unpack_zstd(source: Path, target: Path) -> str:
