@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,16 @@ from seg_ros.attention import (
     parse_pixel,
 )
 from seg_ros.camera import load_camera
+from seg_ros.compare import COMPARE_NAMES, Comparison, Contender, comparison_table
 from seg_ros.datasets import open_dataset
-from seg_ros.drive import open_drive
+from seg_ros.drive import SYNTHETIC, open_drive
 from seg_ros.engines import RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.evaluate import EVALUATION_NAMES, evaluate, evaluation_table, write_pictures
 from seg_ros.models.catalogue import DEFAULT, catalogue, find_model
 from seg_ros.outputs import OutputFolder
 from seg_ros.pipeline import Pipeline
+from seg_ros.provenance import checksums
 from seg_ros.replay import replay
 from seg_ros.segmenter import Segmenter
 from seg_ros.tables import text_table
@@ -37,6 +41,7 @@ from seg_ros.tables import text_table
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 1 after a one-line error."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind
     try:
         code: int = options.run(options)
@@ -98,6 +103,18 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--replace", action="store_true", help="replace pictures already there")
     command.add_argument("--json", type=Path, help="write the figures to this file")
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("compare", help="put two models or engines side by side")
+    for name in "AB":
+        command.add_argument(name.lower(), metavar=name, help="MODEL[@RUNTIME[:PRECISION]]")
+    _add_drive(command)
+    command.add_argument("-o", "--out", type=Path, required=True, help="folder for the outputs")
+    command.add_argument("--replace", action="store_true", help="replace outputs already there")
+    for name in "ab":
+        text = f"label set of {name.upper()}: bundled name or YAML file"
+        command.add_argument(f"--labels-{name}", default="", help=text)
+    command.add_argument("--json", type=Path, help="write the figures to this file")
+    command.set_defaults(run=_compare)
 
     command = commands.add_parser("attention", help="show what a SegFormer's heads look at")
     command.add_argument(
@@ -234,6 +251,35 @@ def _attention(options: argparse.Namespace) -> int:
 
 def _head(text: str) -> int | None:
     return None if text == "all" else int(text)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    drive = open_drive(options.drive, options.topic)
+    contenders = Contender.parse(options.a), Contender.parse(options.b)
+    folder = OutputFolder(options.out, options.replace, COMPARE_NAMES)
+    first, second = (
+        Segmenter.load(contender.model, labels, contender.runtime)
+        for contender, labels in zip(contenders, (options.labels_a, options.labels_b), strict=True)
+    )
+    about = {
+        "command": shlex.join(["seg_ros", *options.arguments]),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "inputs": checksums(Path(options.drive)) if options.drive != SYNTHETIC else {},
+    }
+    with tqdm(total=drive.frame_count, unit="frame", desc="compare") as bar:
+        comparison = Comparison(
+            (contenders[0].name, contenders[1].name),
+            (first, second),
+            drive,
+            on_frame=bar.update,
+            on_bad_frame=lambda message: bar.write(f"seg_ros compare: {message}", sys.stderr),
+        )
+        values = comparison.run(folder, about)
+    if options.json:
+        _write_json(options.json, values)
+    print(comparison_table(values))
+    print(f"look at {options.out}/compare.html; the video alone is compare.mp4")
+    return 0
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

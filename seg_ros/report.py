@@ -20,7 +20,17 @@ from seg_ros.figures import AHEAD, FrameFigures, read_figures
 from seg_ros.images import decode_compressed
 from seg_ros.labels import LabelSet
 from seg_ros.outputs import GRID_TOPIC, OVERLAY_TOPIC, draw_grid, read_result
-from seg_ros.page import Chart, Moment, Page, Screen, Series, Swatch, Timeline, parts, write_page
+from seg_ros.page import (
+    Chart,
+    Moment,
+    Page,
+    PictureRows,
+    Screen,
+    Series,
+    Swatch,
+    Timeline,
+    write_page,
+)
 from seg_ros.page.parts import (
     css,
     facts,
@@ -29,6 +39,7 @@ from seg_ros.page.parts import (
     most,
     percent,
     round_up,
+    shown_positions,
     small_jpeg,
     video_screen,
 )
@@ -317,7 +328,7 @@ class _Pictures:
     overlays: _Jpegs
     grids: _Jpegs
 
-    def of(self, position: int) -> tuple[tuple[tuple[str, bytes, float], ...], ...]:
+    def of(self, position: int) -> PictureRows:
         """Overlay above, frame and grid below."""
         kinds = (("overlay", self.overlays),), (("frame", self.frames), ("grid", self.grids))
         rows = (
@@ -359,11 +370,10 @@ def _screen(folder: Path, timeline: Timeline, notable: Sequence[int]) -> tuple[S
     screen = video_screen(video, count) if video.is_file() else None
     if screen:
         return screen, dict(_overlay_pictures(folder, timeline, notable))
-    step = math.ceil(count / parts.SCREEN_PICTURES)
-    shown = range(0, count, step)
+    shown = shown_positions(count)
     found = dict(_overlay_pictures(folder, timeline, sorted({*shown, *notable})))
     positions = tuple(i for i in shown if i in found)
-    note = "" if step == 1 else f"One picture every {step} frames. "
+    note = "" if shown.step == 1 else f"One picture every {shown.step} frames. "
     return (
         Screen(
             pictures=tuple(found[i][0] for i in positions),

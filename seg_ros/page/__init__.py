@@ -77,6 +77,10 @@ def _range(values: Values, digits: int) -> str:
     return f"{known[0]:.{digits}f} to {known[-1]:.{digits}f}, median {middle:.{digits}f}"
 
 
+PictureRows = tuple[tuple[tuple[str, bytes, float], ...], ...]
+"""Rows of (what it shows, JPEG, width by height) side by side."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """A frame worth looking at."""
@@ -85,8 +89,7 @@ class Moment:
     """Among the frames of the page."""
     headline: str
     text: str
-    pictures: tuple[tuple[tuple[str, bytes, float], ...], ...]
-    """Rows of (what it shows, JPEG, width by height) side by side."""
+    pictures: PictureRows
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,29 @@ def video_screen(video: Path, frame_count: int) -> Screen | None:
     if len(times) != frame_count:
         return None
     return Screen(video, tuple(round(time, 5) for time in times))
+
+
+def shown_positions(frame_count: int) -> range:
+    """Return the frames that are shown where there are pictures instead of a video."""
+    return range(0, frame_count, math.ceil(frame_count / SCREEN_PICTURES))
+
+
+def video_pictures(video: Path, frame_count: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (position, JPEG) of the frames of a video that are shown instead of it.
+
+    Raises:
+        SegRosError: it cannot be read.
+
+    """
+    shown = shown_positions(frame_count)
+    try:
+        with av.open(str(video)) as container:
+            for position, frame in enumerate(container.decode(video=0)):
+                if position in shown:
+                    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                    yield position, small_jpeg(image)[0]
+    except av.FFmpegError as error:
+        raise SegRosError(f"{video} cannot be read as a video ({error.strerror})") from error
 
 
 def small_jpeg(picture: NDArray[np.uint8]) -> tuple[bytes, float]:

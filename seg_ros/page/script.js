@@ -341,7 +341,9 @@
           const value = series.values[at];
           return value === null ? null : [this.x(page.x[at]), this.y(value)];
         });
-        const attributes = { class: "line", d: path(points), "stroke-linecap": "round" };
+        const attributes = { d: path(points), "stroke-linecap": "round" };
+        // A class has the colour it has, whatever the page's ground is.
+        if (series.color.startsWith("rgb")) draw(this.svg, "path", { class: "halo", ...attributes });
         const line = draw(this.svg, "path", attributes);
         line.style.stroke = colorOf(series, i);
         if (series.says) line.style.strokeDasharray = "0.1 6";
@@ -396,7 +398,7 @@
         if (this.spec.kind === "stack") words.push([value, series.name]);
         else {
           const unit = this.spec.unit.split(" ")[0]; // "%" of "% of the picture"
-          words.push([null, series.says || `${number(value, this.spec.digits)} ${unit}`]);
+          words.push([value, series.name, series.says || `${number(value, this.spec.digits)} ${unit}`]);
         }
       });
       this.now.replaceChildren();
@@ -405,8 +407,13 @@
         this.now.textContent = words.slice(0, 3).map((w) => `${w[1]} ${number(w[0], 0)} %`).join(" · ");
         return;
       }
+      if (words.length > 3) { // what there is to look for is at the bottom
+        words.sort((a, b) => a[0] - b[0]);
+        this.now.textContent = `lowest: ${words.slice(0, 3).map((w) => `${w[1]} ${w[2]}`).join(" · ")}`;
+        return;
+      }
       const now = document.createElement("b");
-      now.textContent = words.map((w) => w[1]).join(" · ") || "not known";
+      now.textContent = words.map((w) => w[2]).join(" · ") || "not known";
       this.now.append(now);
     }
   }
