@@ -230,10 +230,51 @@ class CameraModel:
             mounting=mounting or Mounting(),
         )
 
+    @classmethod
+    def from_camera_info(cls, info: Any, mounting: Mounting | None = None) -> CameraModel:
+        """Build from a sensor_msgs/CameraInfo, for the image that comes with it.
+
+        K and D are for the whole sensor. Its region of interest is cut out first, then pixels are
+        binned, so an image has roi.width / binning_x by roi.height / binning_y pixels; a region of
+        zeros is the whole sensor and a binning of 0 is none, as the message's definition says.
+
+        Raises:
+            SegRosError: as for the class, or the region is not within the sensor.
+
+        """
+        full = cls.from_intrinsics(
+            info.width, info.height, info.k, info.distortion_model, info.d, mounting
+        )
+        roi = info.roi
+        region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
+        seen = full.cropped(*map(int, region)) if any(region) else full
+        binning = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+        return seen.scaled(seen.width // binning[0], seen.height // binning[1])
+
     @property
     def k(self) -> NDArray[np.float64]:
         """Camera matrix, (3, 3)."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> CameraModel:
+        """Return the same camera for a part of its image.
+
+        Args:
+            left: first column of the part.
+            top: first row of the part.
+            width: of the part in pixels.
+            height: of the part in pixels.
+
+        Raises:
+            SegRosError: the part is empty or not within the image.
+
+        """
+        if width < 1 or height < 1 or left + width > self.width or top + height > self.height:
+            raise SegRosError(
+                f"region of interest {width}x{height} at {left}, {top} is not within the "
+                f"{self.width}x{self.height} image"
+            )
+        return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
 
     def scaled(self, width: int, height: int) -> CameraModel:
         """Return the same camera for its image resized to ``width`` x ``height`` pixels."""

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 from seg_ros.camera import CameraModel, Mounting, load_camera, rotation_of_quaternion, save_camera
 from seg_ros.errors import SegRosError
+from seg_ros.messages import bag_messages
 
 MOUNTED = Mounting(1.2, -0.3, 1.5, 0.04, 0.1, -0.2)
 BARREL = (-0.32, 0.12, 0.001, -0.0008, -0.02)
@@ -34,6 +35,40 @@ def camera(lens: str = "none", **changes) -> CameraModel:
         512, 288, focal, focal * 1.01, 250.0, 140.0, model, coefficients, mounting=MOUNTED
     )
     return replace(made, **changes)
+
+
+def camera_info(cam, roi=(0, 0, 0, 0), binning=(0, 0)):
+    info = bag_messages().camera_info(bag_messages().header(0, "c"), cam)
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = roi
+    info.binning_x, info.binning_y = binning
+    return info
+
+
+@pytest.mark.parametrize("lens", LENSES)
+@pytest.mark.parametrize("binning", [(0, 0), (1, 1), (2, 2), (4, 2)])
+def test_region_of_interest_and_binning_are_part_of_the_camera(lens, binning):
+    """A point of the sensor and the same point in the image it comes in look the same way."""
+    full = camera(lens, mounting=Mounting())
+    left, top, width, height = roi = (64, 32, 320, 160)
+    seen = CameraModel.from_camera_info(camera_info(full, roi, binning))
+    bx, by = max(binning[0], 1), max(binning[1], 1)
+    assert (seen.width, seen.height) == (width // bx, height // by)
+    sensor = np.array([[64.0, 32.0], [200.0, 100.0], [383.0, 191.0]])
+    # The corner of the first pixel is at -0.5 in either.
+    image = (sensor + 0.5 - [left, top]) / [bx, by] - 0.5
+    assert_allclose(seen.unproject(image), full.unproject(sensor), atol=1e-6)
+
+
+def test_no_region_and_no_binning_is_the_whole_sensor():
+    cam = camera("plumb_bob 5", mounting=Mounting())
+    for roi in ((0, 0, 0, 0), (0, 0, 512, 288)):
+        assert CameraModel.from_camera_info(camera_info(cam, roi)) == cam
+
+
+@pytest.mark.parametrize("roi", [(500, 0, 20, 20), (0, 280, 20, 20), (10, 10, 0, 5)])
+def test_a_region_outside_the_sensor_is_an_error(roi):
+    with pytest.raises(SegRosError, match=r"region of interest .* is not within the 512x288"):
+        CameraModel.from_camera_info(camera_info(camera(), roi))
 
 
 def pixels_of(size: tuple[int, int]) -> np.ndarray:

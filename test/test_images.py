@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -84,8 +83,8 @@ ENCODINGS = {
     "rgb8": (BGR[:, :, ::-1], 0),
     "bgra8": (np.dstack([BGR, np.full(BGR.shape[:2], 7, np.uint8)]), 0),
     "rgba8": (np.dstack([BGR[:, :, ::-1], np.full(BGR.shape[:2], 7, np.uint8)]), 0),
-    "bgr16": (BGR.astype("<u2") * 257, 1),
-    "rgb16": (BGR[:, :, ::-1].astype("<u2") * 257, 1),
+    "bgr16": (BGR.astype("<u2") * 257, 0),
+    "rgb16": (BGR[:, :, ::-1].astype("<u2") * 257, 0),
     "bayer_rggb8": (bayer(BGR, "rggb"), 6),
     "bayer_bggr8": (bayer(BGR, "bggr"), 6),
     "bayer_gbrg8": (bayer(BGR, "gbrg"), 6),
@@ -115,7 +114,7 @@ def test_decodes_to_the_picture(encoding, padding):
 def test_grey_becomes_three_equal_channels(encoding, scale):
     grey = BGR[:, :, 0].astype("<u2" if scale > 1 else np.uint8) * scale
     decoded = decode_image(to_message(encoding, grey))
-    assert np.abs(decoded.astype(int) - BGR[:, :, :1]).max() <= (1 if scale > 1 else 0)
+    assert np.abs(decoded.astype(int) - BGR[:, :, :1]).max() == 0
 
 
 def test_big_endian_16_bit():
@@ -194,22 +193,61 @@ def test_other_formats_are_named():
         decode_compressed(Compressed("jpeg", b""))
 
 
-def test_cv_bridge_converts_where_it_is_installed(monkeypatch):
-    """cv_bridge has no wheel; a stand-in for its one function shows what it is asked."""
-    asked = []
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Install a cv_bridge, which has no wheel, with the given code in place of its one module."""
 
-    def convert(image, source, target):
-        asked.append((image.shape, source, target))
-        return image[:, :, ::-1]
+    def install(code):
+        folder = tmp_path / "cv_bridge" / "boost"
+        folder.mkdir(parents=True)
+        (folder / "cv_bridge_boost.py").write_text(code, encoding="utf-8")
+        for package in (folder, folder.parent):
+            (package / "__init__.py").touch()
 
-    boost = SimpleNamespace(cvtColor2=convert)
-    monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "cv_bridge.boost", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "cv_bridge.boost.cv_bridge_boost", boost)
-    images._color_converter.cache_clear()
-    try:
-        decoded = decode_image(to_message("rgb8", BGR[:, :, ::-1]))
-    finally:
-        images._color_converter.cache_clear()
-    assert asked == [((48, 64, 3), "rgb8", "bgr8")]
-    assert np.array_equal(decoded, BGR)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    images._cv_bridge.cache_clear()
+    yield install
+    images._cv_bridge.cache_clear()
+    for name in [name for name in sys.modules if name.split(".")[0] == "cv_bridge"]:
+        del sys.modules[name]
+
+
+RGB = to_message("rgb8", np.ascontiguousarray(BGR[:, :, ::-1]))
+
+
+def test_cv_bridge_converts_where_it_is_installed(stand_in):
+    stand_in(
+        "asked = []\n"
+        "def cvtColor2(image, source, target):\n"
+        "    asked.append((image.shape, source, target))\n"
+        "    return image[:, :, ::-1]\n"
+    )
+    assert np.array_equal(decode_image(RGB), BGR)
+    assert images.color_library() == "cv_bridge"
+    assert sys.modules["cv_bridge.boost.cv_bridge_boost"].asked == [((48, 64, 3), "rgb8", "bgr8")]
+
+
+def test_what_cv_bridge_does_not_know_is_converted_all_the_same(stand_in):
+    stand_in(
+        "def cvtColor2(image, source, target):\n"
+        "    if source != 'rgb8':\n"
+        "        raise RuntimeError(f'Unknown encoding {source}')\n"
+        "    return image[:, :, ::-1]\n"
+    )
+    packed = np.ascontiguousarray(ENCODINGS["yuyv"][0])
+    decoded = decode_image(to_message("yuyv", packed))
+    assert np.array_equal(decoded, cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_YUY2))
+
+
+@pytest.mark.skipif(np.__version__ < "2", reason="numpy 1 and cv_bridge go together")
+def test_a_cv_bridge_that_ends_the_process_is_left_alone(stand_in):
+    stand_in("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    assert np.array_equal(decode_image(RGB), BGR)
+    assert images.color_library() == "rosbags-image"
+
+
+def test_what_neither_can_convert_is_one_clear_line(monkeypatch):
+    monkeypatch.setitem(images._PIXEL_BYTES, "hsv8", 3)
+    with pytest.raises(SegRosError, match="hsv8 image cannot be converted: "):
+        decode_image(to_message("hsv8", BGR))

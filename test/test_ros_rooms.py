@@ -168,3 +168,37 @@ def test_label_info_without_vision_msgs(monkeypatch):
     messages.message_class.cache_clear()
     with pytest.raises(ImportError):
         messages.label_info("header", load_label_set("camvid"))
+
+
+def test_the_worker_does_jobs_between_items():
+    busy, release = threading.Event(), threading.Event()
+    done = []
+
+    def handle(item):
+        done.append(item)
+        busy.set()
+        release.wait(10)
+
+    worker = LatestWorker(handle, done.append)
+    worker.submit("first")
+    assert busy.wait(10)
+    worker.submit("second")
+    job = worker.between(lambda: done.append("job") or 42)
+    failing = worker.between(lambda: 1 / 0)
+    release.set()
+    assert job.result(10) == 42
+    with pytest.raises(ZeroDivisionError):
+        failing.result(10)
+    while len(done) < 3:
+        pass
+    assert done == ["first", "job", "second"], "a job waits for the item in hand, no item for it"
+    release.clear()
+    busy.clear()
+    worker.submit("third")
+    assert busy.wait(10)
+    last = worker.between(lambda: "done all the same")
+    stopper = threading.Thread(target=worker.stop)
+    stopper.start()
+    release.set()
+    stopper.join(10)
+    assert last.result(10) == "done all the same"

@@ -178,10 +178,7 @@ class BagDrive(Drive):
             message = next(self._bag.messages({topic.name}), None)
             if message is None:
                 raise SegRosError("it has no message")
-            info = _deserialize(message)
-            camera = CameraModel.from_intrinsics(
-                info.width, info.height, info.k, info.distortion_model, info.d
-            )
+            camera = CameraModel.from_camera_info(_deserialize(message))
         except SegRosError as error:
             return None, (
                 f"CameraInfo on {topic.name} is not used: {error}; --camera names a camera YAML"

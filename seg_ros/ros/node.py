@@ -45,7 +45,7 @@ from seg_ros import services, topics
 from seg_ros.camera import CameraModel, load_camera
 from seg_ros.errors import SegRosError
 from seg_ros.grid import occupancy_values
-from seg_ros.images import decode_message, encode_jpeg
+from seg_ros.images import color_library, decode_message, encode_jpeg
 from seg_ros.messages import stamp_ns
 from seg_ros.pipeline import Output, Pipeline, Processed
 from seg_ros.ros.attention import LiveAttention
@@ -236,6 +236,7 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().info(
                 f"vision_msgs is not installed: no {topics.LABEL_INFO.name} (everything else works)"
             )
+        color_library()  # finding out is not for the first frame
         self._pipeline, self._loaded = pipeline, values
         self.get_logger().info(note)
 
@@ -444,6 +445,7 @@ class SegmentationNode(LifecycleNode):
             {
                 "ros": os.environ.get("ROS_DISTRO", "from wheels"),
                 "rmw": get_rmw_implementation_identifier(),
+                "colours": color_library(),
             },
         )
 
@@ -476,14 +478,7 @@ class SegmentationNode(LifecycleNode):
 
     def _on_camera_info(self, message: Any) -> None:
         try:
-            camera = CameraModel.from_intrinsics(
-                message.width,
-                message.height,
-                message.k,
-                message.distortion_model,
-                message.d,
-                mounting(self._values),
-            )
+            camera = CameraModel.from_camera_info(message, mounting(self._values))
         except SegRosError as error:
             self._info_problem = f"{self._subscribed_name(topics.CAMERA_INFO)}: {error}"
             self.statistics.count("camera_info_rejected")
