@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import cv2
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 
 from seg_ros.drive import Drive, read_ahead
 from seg_ros.errors import SegRosError
-from seg_ros.models.catalogue import Model
+from seg_ros.models.catalogue import Form, Model
+from seg_ros.models.network import Network
 from seg_ros.outputs import OutputFolder, OverlayVideo
 from seg_ros.paint import attention_mosaic, contact_sheet
 
@@ -94,24 +97,39 @@ class AttentionSource(Protocol):
         """
 
 
-def open_attention(model: Model, threads: int = 0) -> AttentionSource:
+def open_attention(
+    model: Model, size: tuple[int, int] | None = None, threads: int = 0
+) -> AttentionSource:
     """Open the network of a model to read its attention.
+
+    A checkpoint is run by torch, on the GPU where there is one; an ONNX network by OpenVINO.
 
     Args:
         model: a SegFormer.
-        threads: CPU threads, 0 for all cores.
+        size: (height, width) of the network's input in pixels; None for the model's own.
+        threads: CPU threads for OpenVINO, 0 for all cores.
 
     Raises:
         SegRosError: the model cannot be read, or what it takes is not installed.
 
     """
-    try:
-        from seg_ros.engines.openvino_attention import OpenVinoAttention
-    except ImportError as error:
-        raise SegRosError(
-            "reading attention from an ONNX network needs OpenVINO: pip install openvino"
-        ) from error
-    return OpenVinoAttention(model.path, threads)
+    with TemporaryDirectory(prefix="seg_ros-") as work:
+        network = Network(model, Path(work), size)
+        if model.form is Form.CHECKPOINT:
+            module = network.torch()
+            from seg_ros.engines.torch_attention import TorchAttention
+
+            return TorchAttention(module, network.input_size)
+        # A vehicle may lack what other forms are prepared with.
+        as_it_is = model.form is Form.STANDARD and size is None
+        path = model.path if as_it_is else network.onnx()
+        try:
+            from seg_ros.engines.openvino_attention import OpenVinoAttention
+        except ImportError as error:
+            raise SegRosError(
+                "reading attention from an ONNX network needs OpenVINO: pip install openvino"
+            ) from error
+        return OpenVinoAttention(path, threads)
 
 
 class AttentionNetwork:
@@ -142,10 +160,15 @@ class AttentionNetwork:
 
     @classmethod
     def load(
-        cls, model: Model, stage: int = 4, block: int | None = None, threads: int = 0
+        cls,
+        model: Model,
+        stage: int = 4,
+        block: int | None = None,
+        size: tuple[int, int] | None = None,
+        threads: int = 0,
     ) -> AttentionNetwork:
         """Open a model; arguments and errors as for this class and :func:`open_attention`."""
-        return cls(open_attention(model, threads), model.name, stage, block)
+        return cls(open_attention(model, size, threads), model.name, stage, block)
 
     def maps(self, frame: NDArray[np.uint8], query: tuple[int, int] | None = None) -> AttentionMaps:
         """Run the network on one frame.

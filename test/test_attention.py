@@ -11,6 +11,7 @@ from seg_ros.attention import AttentionNetwork, attention_picture
 from seg_ros.errors import SegRosError
 from seg_ros.labels import load_label_set
 from seg_ros.models.catalogue import Model, find_model
+from seg_ros.models.network import Network
 from seg_ros.paint import attention_mosaic
 
 SIZE = (72, 100)
@@ -21,19 +22,10 @@ KEYS = ((2, 3), (2, 3), (2, 3), (3, 4))
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A small SegFormer with random weights: (Hugging Face's model, the same as ONNX)."""
+def hugging_face(tmp_path_factory):
+    """A small SegFormer with random weights: (what transformers says, the checkpoint's folder)."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-
-    class Network(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = network
-
-        def forward(self, image):
-            return self.network(image.permute(0, 3, 1, 2).float() / 255).logits
-
     torch.manual_seed(1)
     config = transformers.SegformerConfig(
         depths=[1, 2, 1, 2],
@@ -42,26 +34,34 @@ def small(tmp_path_factory):
         decoder_hidden_size=8,
         num_labels=11,
     )
-    network = transformers.SegformerForSemanticSegmentation._from_config(
-        config, attn_implementation="eager"
-    )
+    network = transformers.SegformerForSemanticSegmentation(config).eval()
     with torch.no_grad():
         for name, weights in network.named_parameters():
             if name.endswith(("q_proj.weight", "k_proj.weight")):
                 weights *= 40  # as initialised, every head looks everywhere alike
-    path = tmp_path_factory.mktemp("small") / "small.onnx"
-    image = torch.zeros((1, *SIZE, 3), dtype=torch.uint8)
-    torch.onnx.export(
-        Network().eval(), (image,), str(path), input_names=["image"], output_names=["logits"],
-        opset_version=18, dynamo=True, external_data=False, verbose=False,
-    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("small") / "small"
+    network.save_pretrained(folder)
+    reference = type(network).from_pretrained(folder, attn_implementation="eager").eval()
 
     def attentions(frame):
-        pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255
+        rgb = frame[None, :, :, ::-1].astype(np.float32) / 255
+        pixels = (rgb - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
         with torch.no_grad():
-            return [a[0].numpy() for a in network(pixels, output_attentions=True).attentions]
+            planes = torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2)
+            return [a[0].numpy() for a in reference(planes, output_attentions=True).attentions]
 
-    return attentions, Model("small", path, load_label_set("camvid"))
+    return attentions, folder
+
+
+@pytest.fixture(scope="module", params=["checkpoint", "onnx"])
+def small(request, hugging_face, tmp_path_factory):
+    """The small SegFormer for torch and for OpenVINO: (attentions, opens a stage and block)."""
+    attentions, folder = hugging_face
+    model, size = find_model(str(folder), "camvid"), SIZE
+    if request.param == "onnx":
+        path = Network(model, tmp_path_factory.mktemp("onnx"), SIZE).onnx()
+        model, size = Model("small", path, load_label_set("camvid")), None
+    return attentions, lambda stage=4, block=None: AttentionNetwork.load(model, stage, block, size)
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +70,16 @@ def frame():
 
 
 def test_the_numbers_are_hugging_faces(small, frame):
-    attentions, model = small
+    attentions, load = small
     expected = attentions(frame)
     assert len(expected) == 6
-    blocks = AttentionNetwork.load(model).blocks
+    blocks = load().blocks
     assert [(b.stage, b.block) for b in blocks] == [(1, 1), (2, 1), (2, 2), (3, 1), (4, 1), (4, 2)]
     for block, weights in zip(blocks, expected, strict=True):
         stage = block.stage - 1
         assert (block.heads, block.queries, block.keys) == (HEADS[stage], GRIDS[stage], KEYS[stage])
         assert weights.std() > 0.01, "attention that is even everywhere would prove nothing"
-        network = AttentionNetwork.load(model, block.stage, block.block)
+        network = load(block.stage, block.block)
         assert network.block == block
         mean = network.maps(frame).shares
         assert mean.shape == (block.heads, *block.keys)
@@ -94,11 +94,11 @@ def test_the_numbers_are_hugging_faces(small, frame):
 
 def test_a_query_is_the_pixel_of_the_frame_whatever_its_size(small, frame):
     """A frame of twice the width and three times the height, x far from y."""
-    attentions, model = small
+    attentions, load = small
     large = np.repeat(np.repeat(frame, 3, axis=0), 2, axis=1)
     fitted = cv2.resize(large, SIZE[::-1])
     weights = attentions(fitted)[1]  # stage 2, block 1: 9 x 13 queries of 8 pixels
-    network = AttentionNetwork.load(model, stage=2, block=1)
+    network = load(stage=2, block=1)
     for x, y, token in (
         (0, 0, 0),
         (2 * 100 - 1, 0, 12),
@@ -135,7 +135,7 @@ def test_the_embedded_models_attention(frame):
 )
 def test_what_is_not_there_is_said_with_what_is(small, options, said):
     with pytest.raises(SegRosError, match=said):
-        AttentionNetwork.load(small[1], **options)
+        small[1](**options)
 
 
 def test_a_network_that_is_no_segformer_is_one_clear_line(tmp_path):
