@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -45,9 +46,12 @@ HEAD_LAYERS = 2
 _LOW_TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _TYPE_NAMES = {TensorProto.FLOAT16: "tensor(float16)", TensorProto.BFLOAT16: "tensor(bfloat16)"}
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-# Exporters leave these between a stored weight and the layer that uses it.
-_WEIGHT_PREPARATION = (
-    "Cast", "Constant", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
+# What exporters leave between stored weights and the layers that use them, and what they write
+# where a network asks for a size that it could know.
+_FOLDED = (
+    "Add", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand",
+    "Floor", "Gather", "Identity", "Max", "Min", "Mod", "Mul", "Neg", "Range", "ReduceProd",
+    "Reshape", "Shape", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where",
 )  # fmt: skip
 _BF16_OPSET = 22  # the first in which Conv takes bfloat16
 
@@ -90,17 +94,12 @@ def write_mixed(
     if precision not in PRECISIONS:
         raise SegRosError(f"precision {precision!r} is unknown; use one of {', '.join(PRECISIONS)}")
     model = _load(network)
-    graph = model.graph
     low_type = _LOW_TYPES.get(precision)
     try:
         if low_type == TensorProto.BFLOAT16 and _opset(model) < _BF16_OPSET:
             model = version_converter.convert_version(model, _BF16_OPSET)
-            graph = model.graph
-        _fold_weights(model)
-        _cast_image_first(graph)
-        model = shape_inference.infer_shapes(
-            model, check_type=True, strict_mode=True, data_prop=True
-        )
+        _cast_image_first(model.graph)
+        model = _fold_constants(model)
         graph = model.graph
         input_size = _check_form(graph, network)
         encoder, entering = _cut(graph)
@@ -163,33 +162,60 @@ def _check_form(graph: onnx.GraphProto, network: Path) -> tuple[int, int]:
     return size[1], size[2]
 
 
-def _fold_weights(model: onnx.ModelProto) -> None:
-    """Compute what exporters leave between stored weights and the layers that use them.
+def _fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute what does not depend on the image; return the model with all types and shapes.
 
-    Otherwise a weight stored as float16 and cast to float32 would not be seen as a weight.
+    Otherwise a weight stored as float16 and cast to float32 would not be seen as a weight, and a
+    network that works out its own sizes would have none.
     """
+    while True:
+        model = shape_inference.infer_shapes(
+            model, check_type=True, strict_mode=True, data_prop=True
+        )
+        if not _fold_once(model):
+            return model
+
+
+def _fold_once(model: onnx.ModelProto) -> bool:
+    """Fold what can be folded by what is known; return whether there was anything."""
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
+    known_shapes: dict[str, list[int]] = {}
+    for value in (*graph.value_info, *graph.input):
+        sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if value.type.tensor_type.HasField("shape") and all(size > 0 for size in sizes):
+            known_shapes[value.name] = sizes
     kept = []
     for node in graph.node:
-        if node.op_type not in _WEIGHT_PREPARATION or not all(
-            name in constants for name in node.input if name
-        ):
+        folded = None
+        if node.op_type == "Shape" and not node.attribute and node.input[0] in known_shapes:
+            folded = np.array(known_shapes[node.input[0]], np.int64)
+        elif node.op_type in _FOLDED and all(name in constants for name in node.input if name):
+            folded = _evaluate(node, constants, model)
+        if folded is None:
             kept.append(node)
-            continue
-        values = [numpy_helper.to_array(constants[name]) for name in node.input if name]
-        given = dict(zip(filter(None, node.input), values, strict=True))
-        signature = helper.make_graph(
-            [node],
-            "weight",
-            [_like(constants[name]) for name in given],
-            [helper.make_empty_tensor_value_info(node.output[0])],
-        )
-        single = helper.make_model(signature, opset_imports=model.opset_import)
-        (folded,) = reference.ReferenceEvaluator(single).run(None, given)
-        constants[node.output[0]] = numpy_helper.from_array(np.asarray(folded), node.output[0])
+        else:
+            constants[node.output[0]] = numpy_helper.from_array(folded, node.output[0])
+    if len(kept) == len(graph.node):
+        return False
     used = {name for node in kept for name in node.input} | {v.name for v in graph.output}
     _replace(graph, kept, [t for name, t in constants.items() if name in used])
+    return True
+
+
+def _evaluate(
+    node: NodeProto, constants: dict[str, TensorProto], model: onnx.ModelProto
+) -> NDArray[Any]:
+    given = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
+    graph = helper.make_graph(
+        [node],
+        "constant",
+        [_like(constants[name]) for name in given],
+        [helper.make_empty_tensor_value_info(node.output[0])],
+    )
+    single = helper.make_model(graph, opset_imports=model.opset_import)
+    (folded,) = reference.ReferenceEvaluator(single).run(None, given)
+    return np.asarray(folded)
 
 
 def _like(tensor: TensorProto) -> onnx.ValueInfoProto:
