@@ -120,7 +120,8 @@ class SqliteFile(BagFile):
             raise self.damaged("it does not begin as a sqlite3 file does")
         _, page, changes, pages, _, valid_for = _HEADER.unpack(head)
         whole = pages * (65536 if page == 1 else page)
-        if changes == valid_for and size < whole:
+        self._is_cut = changes == valid_for and size < whole
+        if self._is_cut:
             return f"it was cut off, {size} of its {whole} bytes are there"
         if self.path.with_name(self.path.name + "-journal").exists():
             return "it is still being recorded, or its recorder was killed: a journal is beside it"
@@ -129,22 +130,29 @@ class SqliteFile(BagFile):
     @contextmanager
     def _connect(self) -> Iterator[apsw.Connection]:
         """Open it to read only; a journal or log of changes beside it stays as it is."""
-        address = f"file:{quote(str(self.path))}?mode=ro"
         try:
             try:
-                database = self._open(address)
+                database = self._open(immutable=self._is_cut)
             except (apsw.CantOpenError, apsw.ReadOnlyError):
-                # A journal that only a writer could play back.
-                database = self._open(address + "&immutable=1")
+                database = self._open(immutable=True)
+                self.damage = self.damage or (
+                    "it is still being recorded, or its recorder was killed: what only the log of "
+                    "changes beside it holds cannot be read"
+                )
         except apsw.Error as error:
             raise self.damaged(str(error)) from error
         with closing(database):
             yield database
 
-    def _open(self, address: str) -> apsw.Connection:
-        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        database = apsw.Connection(address, flags, vfs=_whole_pages().vfs_name)
+    def _open(self, immutable: bool) -> apsw.Connection:
+        database = apsw.Connection(
+            f"file:{quote(str(self.path))}?mode=ro{'&immutable=1' if immutable else ''}",
+            apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+            vfs=_whole_pages().vfs_name if self._is_cut else None,
+        )
         try:
+            # What a recorder left in its log of changes stays there.
+            database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             # Otherwise sqlite refuses all of a file of which the end is missing.
             _rows(database, "PRAGMA writable_schema = ON")
             _rows(database, "SELECT COUNT(*) FROM sqlite_master")

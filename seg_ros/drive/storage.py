@@ -150,16 +150,18 @@ def unpack_zstd(source: Path, target: Path) -> str:
 
     """
     try:
-        with zstd.open(source, "rb") as packed, target.open("wb") as unpacked:
-            try:
-                while block := packed.read(1 << 20):
-                    unpacked.write(block)
-            except EOFError:
-                return "its zstd data ends too early: it was cut off"
-            except zstd.ZstdError as error:
-                return f"its zstd data is damaged ({error})"
+        with source.open("rb") as packed, target.open("wb") as unpacked:
+            decompressor = zstd.ZstdDecompressor()
+            while block := packed.read(1 << 16):
+                while block:
+                    if decompressor.eof:  # a file may hold several zstd frames
+                        decompressor = zstd.ZstdDecompressor()
+                    unpacked.write(decompressor.decompress(block))
+                    block = decompressor.unused_data
+    except zstd.ZstdError as error:
+        return f"its zstd data is damaged ({error})"
     except OSError as error:
         raise SegRosError(
             f"cannot unpack {source} into {target.parent}: {error.strerror or error}"
         ) from error
-    return ""
+    return "" if decompressor.eof else "its zstd data ends too early: it was cut off"
