@@ -24,8 +24,9 @@ from seg_ros.drive import Drive, read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import Form, Model
 from seg_ros.models.network import Network
-from seg_ros.outputs import OutputFolder, OverlayVideo
+from seg_ros.outputs import OutputFolder
 from seg_ros.paint import attention_mosaic, contact_sheet
+from seg_ros.video import OverlayVideo
 
 ATTENTION_NAMES = ("attention.mp4", "attention.png")
 """What a run leaves in its folder."""

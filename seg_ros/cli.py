@@ -30,10 +30,16 @@ from seg_ros.engines import RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.evaluate import EVALUATION_NAMES, evaluate, evaluation_table, write_pictures
 from seg_ros.models.catalogue import DEFAULT, catalogue, find_model
-from seg_ros.outputs import OutputFolder
-from seg_ros.pipeline import Pipeline
+from seg_ros.outputs import OutputFolder, ReplayFolder
 from seg_ros.provenance import checksums
-from seg_ros.replay import replay
+from seg_ros.replay import (
+    MASK_FORMATS,
+    Replay,
+    ReplayOptions,
+    describe_run,
+    make_pipelines,
+    replay,
+)
 from seg_ros.segmenter import Segmenter
 from seg_ros.tables import text_table
 
@@ -63,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_drive(command)
     command.add_argument("-o", "--out", type=Path, required=True, help="folder for the outputs")
     command.add_argument("--replace", action="store_true", help="replace outputs already there")
+    command.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    command.add_argument(
+        "--mask", default="raw", choices=MASK_FORMATS, help="how masks are written (default raw)"
+    )
+    command.add_argument("--no-camera", action="store_true", help="do not copy camera messages")
+    command.add_argument("--no-video", action="store_true", help="do not make overlay.mp4")
     command.add_argument("--model", default=DEFAULT, help="catalogue name or ONNX file")
     command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
     command.add_argument("--runtime", default="auto", choices=RUNTIMES)
@@ -150,16 +162,24 @@ def _add_drive(command: argparse.ArgumentParser) -> None:
 def _replay(options: argparse.Namespace) -> int:
     drive = open_drive(options.drive, options.topic)
     camera = load_camera(options.camera) if options.camera else None
-    folder = OutputFolder(options.out, options.replace)
-    pipeline = Pipeline(Segmenter.load(options.model, options.labels, options.runtime))
-    with tqdm(total=drive.frame_count, unit="frame", desc="replay") as bar:
+    segmenter = Segmenter.load(options.model, options.labels, options.runtime)
+    chosen = ReplayOptions(options.mask, not options.no_camera, not options.no_video)
+    file = find_model(options.model, options.labels).path
+    run = describe_run(options.drive, drive, segmenter, file, camera, chosen)
+    with (
+        ReplayFolder(options.out, run, options.replace, options.resume) as folder,
+        tqdm(total=drive.frame_count, unit="frame", desc="replay") as bar,
+    ):
         figures = replay(
-            drive,
-            pipeline,
+            Replay(
+                drive,
+                make_pipelines(segmenter),
+                camera,
+                chosen,
+                on_frame=bar.update,
+                on_bad_frame=lambda message: bar.write(f"seg_ros replay: {message}", sys.stderr),
+            ),
             folder,
-            camera,
-            on_frame=bar.update,
-            on_bad_frame=lambda message: bar.write(f"seg_ros replay: {message}", sys.stderr),
         )
     values: dict[str, Any] = asdict(figures)
     if options.json:

@@ -24,7 +24,7 @@ from seg_ros.engines import RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.evaluate import Scores, confusion_matrix, scores
 from seg_ros.labels import UNLABELLED, ClassLabel, Kind, LabelSet
-from seg_ros.outputs import OutputFolder, OverlayVideo
+from seg_ros.outputs import OutputFolder
 from seg_ros.page import PictureRows
 from seg_ros.page.parts import most, small_jpeg
 from seg_ros.paint import contact_sheet, difference, overlay
@@ -32,6 +32,7 @@ from seg_ros.provenance import checksums, versions
 from seg_ros.segmenter import Segmenter
 from seg_ros.statistics import percentile
 from seg_ros.tables import text_table
+from seg_ros.video import OverlayVideo
 
 COMPARE_NAMES = ("compare.html", "compare.mp4")
 """What a comparison leaves in its folder."""

@@ -20,14 +20,8 @@ from seg_ros.camera import load_camera
 from seg_ros.drive import COMPRESSED_IMAGE, SYNTHETIC, Drive, open_drive
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
-from seg_ros.outputs import (
-    GRID_TOPIC,
-    MASK_TOPIC,
-    OVERLAY_TOPIC,
-    OutputFolder,
-    write_sheet,
-    write_video,
-)
+from seg_ros.outputs import OutputFolder, write_sheet, write_video
+from seg_ros.result_bag import GRID_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
 from seg_ros.tables import text_table
 
 _START_SECONDS = 120.0

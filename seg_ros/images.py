@@ -209,5 +209,11 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     return encoded
 
 
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Encode (H, W) or (H, W, 3) uint8 BGR as PNG, for speed rather than size."""
+    _, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return data.tobytes()
+
+
 def _bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)

@@ -67,6 +67,14 @@ class MessageLibrary:
             data=self.sequence(np.frombuffer(data, np.uint8)),
         )
 
+    def png(self, header: Any, data: bytes) -> Any:
+        """sensor_msgs/CompressedImage of PNG data made from a mono8 image (image_transport)."""
+        return self.message_type("sensor_msgs/msg/CompressedImage")(
+            header=header,
+            format="mono8; png compressed ",
+            data=self.sequence(np.frombuffer(data, np.uint8)),
+        )
+
     def camera_info(self, header: Any, camera: CameraModel) -> Any:
         """sensor_msgs/CameraInfo of an unrectified camera: R is identity, P repeats K."""
         k = camera.k

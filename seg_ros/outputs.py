@@ -1,57 +1,52 @@
 """The folder a person opens afterwards: result/ (a rosbag2), overlay.mp4 and sheet.png.
 
-Everything is made in a hidden folder beside its final place and moved there when it is whole, so
-that what a broken run leaves behind never looks like a result.
+Everything is made in a folder of its own beside its final place and moved there when it is whole,
+so that what a broken run leaves behind never looks like a result.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.highlevel import AnyReader
-from rosbags.interfaces import (
-    Connection,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from seg_ros.drive import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.grid import FREE, OCCUPIED, PROFILES, UNKNOWN, GridSpec
 from seg_ros.images import decode_compressed, decode_image
 from seg_ros.labels import LabelSet
-from seg_ros.messages import stamp_ns, typestore
 from seg_ros.paint import colorize, contact_sheet, grid_picture
-from seg_ros.topics import CONTACTS, GRID, MASK, OVERLAY_COMPRESSED, Topic
-
-MASK_TOPIC, OVERLAY_TOPIC, GRID_TOPIC, CONTACT_TOPIC = (
-    f"/{topic.name}" for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)
+from seg_ros.result_bag import (
+    GRID_TOPIC,
+    MASK_PNG_TOPIC,
+    MASK_TOPIC,
+    OVERLAY_TOPIC,
+    read_result,
 )
+from seg_ros.video import OverlayVideo
 
-RESULT_TOPICS = {f"/{topic.name}": topic for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)}
-"""Topics of the result bag."""
+DEMO_NAMES = ("result", "overlay.mp4", "sheet.png")
+"""What a demo leaves in its folder."""
 
-REPLAY_NAMES = ("result", "overlay.mp4", "sheet.png")
+REPLAY_NAMES = (*DEMO_NAMES, "frames.jsonl", "run.json")
 """What a replay leaves in its folder."""
 
+UNFINISHED = "UNFINISHED"
+"""Folder of a replay that is going on, or was interrupted."""
+
+_RUN = "run.json"
 _SHEET_ROWS = 5
-_UNFINISHED = ".unfinished."
+_HIDDEN = ".unfinished."
 """With the number of the process that writes there, so that two runs do not meet."""
 
 
@@ -69,7 +64,7 @@ class OutputFolder:
     """
 
     def __init__(
-        self, path: Path, replace: bool = False, names: Sequence[str] = REPLAY_NAMES
+        self, path: Path, replace: bool = False, names: Sequence[str] = DEMO_NAMES
     ) -> None:
         self.path = path
         there = [name for name in names if (path / name).exists()]
@@ -77,9 +72,9 @@ class OutputFolder:
             raise SegRosError(
                 f"{path} already holds {', '.join(there)}; choose another folder, or --replace them"
             )
-        self.work = path / f"{_UNFINISHED}{os.getpid()}"
+        self.work = path / f"{_HIDDEN}{os.getpid()}"
         try:
-            for left in path.glob(f"{_UNFINISHED}*"):
+            for left in path.glob(f"{_HIDDEN}*"):
                 if left == self.work or not Path("/proc", left.suffix[1:]).exists():
                     shutil.rmtree(left)
             self.work.mkdir(parents=True)
@@ -98,30 +93,73 @@ class OutputFolder:
         return moved
 
 
-class ResultBag(AbstractContextManager["ResultBag"]):
-    """A rosbag2 in MCAP with zstd chunks, with the topics of :data:`RESULT_TOPICS`.
+class ReplayFolder(AbstractContextManager["ReplayFolder"]):
+    """The folder of one replay, which can be interrupted and resumed.
+
+    No other process can write there until the block it is used in ends.
 
     Args:
-        path: the bag's folder; must not exist.
+        path: the folder; made when it is not there.
+        run: what is run with what, as JSON can say it. Only the same run can be resumed.
+        replace: start anew, whatever is there.
+        resume: go on with what is there.
+
+    Raises:
+        SegRosError: there are results already, finished or not, and neither was asked for; those
+            to be resumed are of another run; another process writes there; or it cannot be made.
 
     """
 
-    def __init__(self, path: Path) -> None:
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._connections: dict[str, Connection] = {}
-
-    def __enter__(self) -> ResultBag:
-        """Open the bag for writing."""
-        self._writer.open()
-        for name, topic in RESULT_TOPICS.items():
-            self._connections[name] = self._writer.add_connection(
-                name,
-                topic.message_type,
-                typestore=typestore(),
-                offered_qos_profiles=[_qos(topic)],
+    def __init__(
+        self, path: Path, run: dict[str, Any], replace: bool = False, resume: bool = False
+    ) -> None:
+        self.path = path
+        self.work = path / UNFINISHED
+        self._run = run
+        begun = self.work.exists()
+        there = [name for name in REPLAY_NAMES if (path / name).exists()]
+        if begun and not (replace or resume):
+            raise SegRosError(
+                f"{path} holds a run that was interrupted; --resume it, or --replace it"
             )
-        return self
+        if there and not (replace or resume):
+            raise SegRosError(
+                f"{path} already holds {', '.join(there)}; choose another folder, or --replace them"
+            )
+        self.finished = resume and not begun and _RUN in there
+        """Whether the run to be resumed had come to its end."""
+        if there and resume and not begun and not self.finished:
+            raise SegRosError(f"{path} holds {', '.join(there)}, but of no replay; --replace them")
+        self._lock = -1
+        if self.finished:
+            self._check(path / _RUN)
+            return
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.work, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._unlock()
+            raise SegRosError(f"another process is writing into {path}") from None
+        except OSError as error:
+            raise SegRosError(f"cannot write into {path}: {error.strerror or error}") from error
+        try:
+            if resume and (self.work / _RUN).exists():
+                self._check(self.work / _RUN)
+                return
+            for left in self.work.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            self._write_run({})
+        except OSError as error:
+            self._unlock()
+            raise SegRosError(f"cannot write into {path}: {error.strerror or error}") from error
+        except SegRosError:
+            self._unlock()
+            raise
+
+    def _unlock(self) -> None:
+        os.close(self._lock)
+        self._lock = -1
 
     def __exit__(
         self,
@@ -129,92 +167,45 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the bag."""
-        self._writer.close()
+        """Let others write."""
+        if self._lock >= 0:
+            self._unlock()
 
-    def write(self, topic: str, log_ns: int, message: Any) -> None:
-        """Append a message of rosbags' own types, or serialised bytes, at a log time."""
-        if not isinstance(message, bytes):
-            message = typestore().serialize_cdr(message, RESULT_TOPICS[topic].message_type)
-        self._writer.write(self._connections[topic], log_ns, message)
+    def _check(self, file: Path) -> None:
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))["run"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SegRosError(f"{file} cannot be read ({error}); --replace the run") from error
+        for key in sorted({*self._run, *before}):
+            old, new = before.get(key), self._run.get(key)
+            if old != new:
+                raise SegRosError(
+                    f"{self.path} was begun with {key} {old}, not {new}: it can be resumed only as "
+                    "it was begun; choose another folder, or --replace it"
+                )
 
+    def _write_run(self, figures: dict[str, Any]) -> None:
+        values = {"run": self._run, "figures": figures}
+        beside = self.work / f"{_RUN}.new"
+        beside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        beside.replace(self.work / _RUN)
 
-def _qos(topic: Topic) -> Qos:
-    """QoS the node publishes a topic with, as a bag records it."""
-    forever = QosTime(9223372036, 854775807)
-    return Qos(
-        QosHistory.KEEP_LAST,
-        1,
-        QosReliability.RELIABLE if topic.reliable else QosReliability.BEST_EFFORT,
-        QosDurability.TRANSIENT_LOCAL if topic.transient_local else QosDurability.VOLATILE,
-        forever,
-        forever,
-        QosLiveliness.AUTOMATIC,
-        forever,
-        False,
-    )
+    def figures(self) -> dict[str, Any]:
+        """Return the figures that :meth:`publish` left."""
+        values: dict[str, Any] = json.loads((self.path / _RUN).read_text(encoding="utf-8"))
+        figures: dict[str, Any] = values["figures"]
+        return figures
 
-
-class OverlayVideo(AbstractContextManager["OverlayVideo"]):
-    """An H.264 video that plays at the pace of the frames' stamps.
-
-    Args:
-        path: the ``.mp4`` file.
-
-    """
-
-    _CLOCK = 90_000
-
-    def __init__(self, path: Path) -> None:
-        self._container: Any = av.open(str(path), "w", options={"movflags": "+faststart"})
-        self._stream: Any = None
-        self._size = (0, 0)
-        self._first_ns = 0
-        self._last_pts = -1
-
-    def add(self, frame_stamp_ns: int, picture: NDArray[np.uint8]) -> None:
-        """Append a (H, W, 3) uint8 BGR picture; one of another size is scaled to the first's."""
-        if self._stream is None:
-            self._open_stream(picture, frame_stamp_ns)
-        width, height = self._size
-        if picture.shape[:2] != (height, width):
-            picture = np.asarray(cv2.resize(picture, (width, height)), np.uint8)
-        frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-        ticks = (frame_stamp_ns - self._first_ns) * self._CLOCK // 1_000_000_000
-        # Players need rising times even where stamps repeat or step back.
-        self._last_pts = frame.pts = max(ticks, self._last_pts + 1)
-        frame.time_base = Fraction(1, self._CLOCK)
-        self._container.mux(self._stream.encode(frame))
-
-    def _open_stream(self, picture: NDArray[np.uint8], first_ns: int) -> None:
-        height, width = (max(2, side // 2 * 2) for side in picture.shape[:2])  # 4:2:0 needs even
-        self._size, self._first_ns = (width, height), first_ns
-        stream = self._container.add_stream(
-            "libx264", rate=10, options={"preset": "veryfast", "crf": "23"}
-        )
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, self._CLOCK)
-        self._stream = stream
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Write what the encoder still holds and finish the file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-
-def read_result(bag: Path, topic: str) -> Iterator[tuple[int, Any]]:
-    """Yield (header stamp in nanoseconds, message) of one topic of a result bag, in order."""
-    with AnyReader([bag], default_typestore=typestore()) as reader:
-        wanted = [c for c in reader.connections if c.topic == topic]
-        for connection, _, data in reader.messages(connections=wanted) if wanted else ():
-            message: Any = reader.deserialize(data, connection.msgtype)
-            yield stamp_ns(message.header.stamp), message
+    def publish(self, figures: dict[str, Any]) -> None:
+        """Move what is whole to its final place, the last of it what says that it is."""
+        self._write_run(figures)
+        for name in REPLAY_NAMES:
+            source, target = self.work / name, self.path / name
+            if source.exists():
+                if target.is_dir():
+                    shutil.rmtree(target)
+                source.replace(target)
+        shutil.rmtree(self.work)
 
 
 def write_video(bag: Path, path: Path, progress: Callable[[], object]) -> None:
@@ -225,32 +216,50 @@ def write_video(bag: Path, path: Path, progress: Callable[[], object]) -> None:
             progress()
 
 
-def write_sheet(bag: Path, drive: Drive, labels: LabelSet, path: Path) -> None:
+def write_sheet(
+    bag: Path,
+    drive: Drive,
+    labels: LabelSet,
+    path: Path,
+    frames: Sequence[tuple[int, int]] = (),
+) -> None:
     """Make the contact sheet of a result bag: frame, mask, overlay and grid side by side.
 
     The frames come from the drive and are matched by stamp, the rest is read back from the bag, so
     the sheet shows what is on disk.
+
+    Args:
+        bag: the result bag.
+        drive: what it was made of.
+        labels: what its class ids mean.
+        path: the picture.
+        frames: (index in the drive, stamp) of the bag's frames, where they are known and the
+            bag's log times are the stamps: then only what is shown is read.
+
     """
-    stamps = [stamp for stamp, _ in read_result(bag, MASK_TOPIC)]
+    stamps = [stamp for _, stamp in frames] or [s for s, _ in read_result(bag, MASK_TOPIC)]
     if not stamps:
         raise SegRosError(f"{bag} holds no masks, so there is nothing to show")
     count = min(_SHEET_ROWS, len(stamps))
-    chosen = {stamps[(2 * i + 1) * len(stamps) // (2 * count)] for i in range(count)}
-    tiles: dict[int, dict[str, NDArray[np.uint8]]] = {stamp: {} for stamp in sorted(chosen)}
+    rows = [(2 * i + 1) * len(stamps) // (2 * count) for i in range(count)]
+    chosen = sorted({stamps[row] for row in rows})
+    tiles: dict[int, dict[str, NDArray[np.uint8]]] = {stamp: {} for stamp in chosen}
     missing = set(chosen)
-    for frame in drive.frames():
-        if frame.stamp_ns in missing:
-            tiles[frame.stamp_ns]["frame"] = frame.decode()
-            missing.remove(frame.stamp_ns)
-        if not missing:
-            break
+    for index in [frames[row][0] for row in rows] if frames else [0]:
+        for frame in drive.frames(index):
+            if frame.stamp_ns in missing:
+                tiles[frame.stamp_ns]["frame"] = frame.decode()
+                missing.remove(frame.stamp_ns)
+            if frames or not missing:
+                break
     for topic, name, draw in (
         (MASK_TOPIC, "mask", lambda m: colorize(decode_image(m)[:, :, 0], labels)),
+        (MASK_PNG_TOPIC, "mask", lambda m: colorize(decode_compressed(m)[:, :, 0], labels)),
         (OVERLAY_TOPIC, "overlay", decode_compressed),
         (GRID_TOPIC, "grid", draw_grid),
     ):
-        for stamp, message in read_result(bag, topic):
-            if stamp in chosen:
+        for stamp, message in read_result(bag, topic, chosen if frames else ()):
+            if stamp in tiles:
                 tiles[stamp][name] = draw(message)
     for row in tiles.values():
         row.setdefault("grid", grid_picture(None, GridSpec(), 300, "no camera: no grid"))

@@ -124,16 +124,17 @@ class Pipeline:
 
         """
         size = frame.shape[:2]
-        segmentation = self.segmenter.segment(frame)
+        on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
         labels = self.segmenter.labels
         confidence = mean_confidence = color = painted = cells = spec = contacts = None
         problem = ""
-        mask = segmentation.class_mask(allocate(Output.MASK, size))
-        on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
-        if Output.CONFIDENCE in wanted or (on_ground and self.grid_rules.min_confidence):
-            confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
-        if Output.MEAN_CONFIDENCE in wanted:
-            mean_confidence = segmentation.mean_confidence()
+        with self.segmenter.turn:
+            segmentation = self.segmenter.segment(frame)
+            mask = segmentation.class_mask(allocate(Output.MASK, size))
+            if Output.CONFIDENCE in wanted or (on_ground and self.grid_rules.min_confidence):
+                confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
+            if Output.MEAN_CONFIDENCE in wanted:
+                mean_confidence = segmentation.mean_confidence()
         if Output.COLOR in wanted:
             color = colorize(mask, labels, allocate(Output.COLOR, frame.shape))
         if Output.OVERLAY in wanted:

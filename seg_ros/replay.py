@@ -1,33 +1,80 @@
-"""Every frame of a drive through the pipeline, without DDS: result bag, overlay video, sheet."""
+"""Every frame of a drive through the pipeline, without DDS: result bag, overlay video, sheet.
+
+Reading, inference, painting and writing overlap: a thread reads ahead, workers take frames from
+their decoding to their serialised messages, several at a time, and the caller's thread writes what
+they made in the frames' order.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from seg_ros import __version__
+from seg_ros.bands import core_count
 from seg_ros.camera import CameraModel
 from seg_ros.drive import Drive, DriveFrame, read_ahead
 from seg_ros.errors import SegRosError
+from seg_ros.figures import FrameFigures, FrameJudge, read_figures
 from seg_ros.grid import occupancy_values
-from seg_ros.images import encode_jpeg
-from seg_ros.messages import bag_messages
-from seg_ros.outputs import (
+from seg_ros.images import encode_jpeg, encode_png
+from seg_ros.in_order import in_order
+from seg_ros.labels import LabelSet
+from seg_ros.messages import bag_messages, typestore
+from seg_ros.outputs import ReplayFolder, write_sheet
+from seg_ros.pipeline import Output, Pipeline, Processed
+from seg_ros.result_bag import (
     CONTACT_TOPIC,
     GRID_TOPIC,
+    MASK_PNG_TOPIC,
     MASK_TOPIC,
     OVERLAY_TOPIC,
-    OutputFolder,
-    OverlayVideo,
-    ResultBag,
-    write_sheet,
+    RESULT_TOPICS,
+    BagTopic,
+    recorded_topic,
+    result_topic,
 )
-from seg_ros.pipeline import Output, Pipeline, Processed
+from seg_ros.run_files import FIGURES, RESULT, SAVE_EVERY, VIDEO, RunFiles, State
+from seg_ros.segmenter import Segmenter
 from seg_ros.statistics import percentile
+from seg_ros.topics import CAMERA_INFO, IMAGE_COMPRESSED
+from seg_ros.video import write_mp4
 
-_READ_AHEAD = 4
+MASK_FORMATS = ("raw", "png")
+"""How masks may be written: ``Image`` mono8, or ``CompressedImage`` as PNG; both are lossless."""
+
+_WANTED = Output.MASK | Output.OVERLAY | Output.GRID | Output.CONTACTS | Output.MEAN_CONFIDENCE
+_JPEG_QUALITY = 80
+_AHEAD = 2
+"""Frames that wait before the workers and behind them."""
+_MAX_WORKERS = 8
+_FRAME_QUALITY = 90
+"""JPEG quality of frames that were not recorded as messages."""
+
+_Message = tuple[str, bytes | memoryview]
+"""Topic and serialised message."""
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What may be chosen of a replay."""
+
+    mask: str = "raw"
+    """One of :data:`MASK_FORMATS`."""
+    camera: bool = True
+    """Whether the camera's own messages are copied."""
+    video: bool = True
+    """Whether the overlay video is made."""
+    grid_frame: str = "base_link"
+    """Frame id of the grid."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +85,7 @@ class ReplayFigures:
     frames_out: int
     rejected: int
     seconds: float
+    """Of work; those of a run that was interrupted too."""
     frames_per_second: float
     engine_p50_ms: float
     engine_p99_ms: float
@@ -48,132 +96,334 @@ class ReplayFigures:
     """Mean share of pixels with a driveable class."""
 
 
-def replay(
+@dataclass(frozen=True)
+class _Made:
+    """What came of a frame: messages, or the reason why there are none."""
+
+    frame: DriveFrame
+    done: Processed | None = None
+    messages: tuple[_Message, ...] = ()
+    """Those recorded with the frame, then what was made of it."""
+    latency_ms: float = 0.0
+    problem: str = ""
+
+
+def describe_run(
+    source: str,
     drive: Drive,
-    pipeline: Pipeline,
-    folder: OutputFolder,
-    camera: CameraModel | None = None,
-    grid_frame: str = "base_link",
-    on_frame: Callable[[], object] = lambda: None,
-    on_bad_frame: Callable[[str], None] = lambda _: None,
-) -> ReplayFigures:
-    """Put every frame of a drive through the pipeline, in order, and write the outputs.
+    segmenter: Segmenter,
+    model_file: Path,
+    camera: CameraModel | None,
+    options: ReplayOptions,
+) -> dict[str, Any]:
+    """Say what is run with what, as far as the outputs depend on it; only JSON's types."""
+    info = segmenter.engine_info
+    return {
+        "seg_ros": __version__,
+        "drive": source,
+        "topic": drive.topics[0].name if drive.topics else "",
+        "files": _files(Path(source)),
+        "camera": str(camera or drive.camera),
+        "model": segmenter.model_name,
+        "model SHA-256": _sha256(model_file),
+        "labels": segmenter.labels.name,
+        "engine": f"{info.runtime} {info.precision}",
+        "device": info.device,
+        **{name.replace("_", " "): value for name, value in asdict(options).items()},
+    }
+
+
+def _files(path: Path) -> list[str]:
+    """Name and size of each file of a drive."""
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    return [f"{file.name} ({file.stat().st_size} bytes)" for file in files if file.exists()]
+
+
+def _sha256(path: Path) -> str:
+    """Of a file; empty for a folder."""
+    if not path.is_file():
+        return ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Replay:
+    """Puts the frames of one drive through.
+
+    Args:
+        drive: the frames.
+        pipelines: what happens to each; as many frames are worked on at a time.
+        camera: the camera, instead of the drive's own.
+        options: what may be chosen.
+        on_frame: called after every frame.
+        on_bad_frame: called with the reason for every frame left out, and once if there is no grid.
+
+    """
+
+    def __init__(
+        self,
+        drive: Drive,
+        pipelines: Sequence[Pipeline],
+        camera: CameraModel | None = None,
+        options: ReplayOptions | None = None,
+        on_frame: Callable[[], object] = lambda: None,
+        on_bad_frame: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._drive = drive
+        self._camera = camera or drive.camera
+        self._options = options or ReplayOptions()
+        self._segmenter = pipelines[0].segmenter
+        self._workers = len(pipelines)
+        self._free: SimpleQueue[Pipeline] = SimpleQueue()
+        for pipeline in pipelines:
+            self._free.put(pipeline)
+        self._on_frame = on_frame
+        self._on_bad_frame = on_bad_frame
+        self._grid_problem = ""
+
+    @property
+    def labels(self) -> LabelSet:
+        """What the class ids of the masks mean."""
+        return self._segmenter.labels
+
+    def run(self, work: Path, start: int = 0, stop: int | None = None) -> SegRosError | None:
+        """Process the frames from ``start`` to ``stop`` that the files in a folder do not hold yet.
+
+        Args:
+            work: folder of the run's files, see :class:`seg_ros.run_files.RunFiles`; there may be
+                those of an interrupted run of the same frames.
+            start: index of the first frame, a multiple of :data:`seg_ros.run_files.SAVE_EVERY`.
+            stop: index to stop before, None for the end.
+
+        Returns:
+            The damage that ended the drive early, None where it was read to its end.
+
+        Raises:
+            SegRosError: the drive has no frame that can be decoded.
+            OSError: the files cannot be written.
+
+        """
+        begin = time.perf_counter()
+        state = State.load(work)
+        if not state.frames:
+            state = State(frames=start)
+        size = _picture_size(self._drive)
+        judge = FrameJudge(self.labels)
+        damage: SegRosError | None = None
+        done = state.frames
+        with RunFiles(work, self._topics(), size, state) as files:
+            before = self._mask_before(state.frames)
+            if before is not None:
+                judge.resume(before)
+            made = self._made(state.frames, stop)
+            while True:
+                try:
+                    result = next(made, None)
+                except SegRosError as error:
+                    damage = error
+                    break
+                if result is None:
+                    break
+                self._write(result, files, judge)
+                done = result.frame.index + 1
+                if done % SAVE_EVERY == 0:
+                    files.save(done, state.seconds + time.perf_counter() - begin)
+                self._on_frame()
+            files.save(done, state.seconds + time.perf_counter() - begin)
+        return damage
+
+    def _topics(self) -> list[BagTopic]:
+        """Return the topics of the result bag: what is made, then what is copied."""
+        left_out = MASK_TOPIC if self._options.mask == "png" else MASK_PNG_TOPIC
+        made = [result_topic(t) for name, t in RESULT_TOPICS.items() if name != left_out]
+        if not self._options.camera:
+            return made
+        if self._drive.topics:
+            # A result bag that is replayed has topics of the names of its result.
+            names = {topic.name for topic in made}
+            return made + [recorded_topic(t) for t in self._drive.topics if t.name not in names]
+        return [*made, result_topic(IMAGE_COMPRESSED), result_topic(CAMERA_INFO)]
+
+    def _made(self, start: int, stop: int | None) -> Iterator[_Made]:
+        frames = read_ahead(self._drive.frames(start, stop), _AHEAD)
+        return in_order(self._make, frames, self._workers, self._workers + _AHEAD)
+
+    def _make(self, frame: DriveFrame) -> _Made:
+        """Take a frame from its data to its messages."""
+        start = time.perf_counter()
+        recorded: list[_Message] = [
+            (m.topic.name, m.data) for m in (frame.raw, *frame.camera_infos) if m
+        ]
+        try:
+            image = frame.decode()
+            camera = self._camera and self._camera.fitted(image.shape[1], image.shape[0])
+            done = self._process(image, camera)
+        except SegRosError as error:
+            return _Made(frame, messages=tuple(recorded), problem=str(error))
+        if not self._drive.topics and self._options.camera:
+            recorded = list(_camera_messages(frame, image, camera))
+        messages = (*recorded, *self._messages(frame, done))
+        return _Made(frame, done, messages, (time.perf_counter() - start) * 1e3)
+
+    def _process(self, image: NDArray[np.uint8], camera: CameraModel | None) -> Processed:
+        pipeline = self._free.get()
+        try:
+            return pipeline.process(image, _WANTED, camera)
+        finally:
+            self._free.put(pipeline)
+
+    def _messages(self, frame: DriveFrame, done: Processed) -> Iterator[_Message]:
+        """Serialise what came of a frame."""
+        messages = bag_messages()
+        header = messages.header(frame.stamp_ns, frame.frame_id)
+
+        def of(topic: str, message: object) -> _Message:
+            return topic, typestore().serialize_cdr(message, RESULT_TOPICS[topic].message_type)
+
+        if done.mask is not None and self._options.mask == "png":
+            yield of(MASK_PNG_TOPIC, messages.png(header, encode_png(done.mask)))
+        elif done.mask is not None:
+            yield of(MASK_TOPIC, messages.image(header, done.mask))
+        if done.overlay is not None:
+            jpeg = encode_jpeg(done.overlay, _JPEG_QUALITY)
+            yield of(OVERLAY_TOPIC, messages.jpeg(header, jpeg))
+        if done.cells is not None and done.grid_spec is not None:
+            values = occupancy_values(done.cells, "nav2")
+            header = messages.header(frame.stamp_ns, self._options.grid_frame)
+            yield of(GRID_TOPIC, messages.occupancy_grid(header, done.grid_spec, values))
+            if done.contacts is not None:
+                yield of(CONTACT_TOPIC, messages.laser_scan(header, done.contacts))
+
+    def _write(self, made: _Made, files: RunFiles, judge: FrameJudge) -> None:
+        """Append what came of the next frame."""
+        frame, done = made.frame, made.done
+        for topic, data in made.messages:
+            if topic in files.bag:
+                files.bag.write(topic, frame.stamp_ns, data)
+        if done is None or done.overlay is None:
+            self._on_bad_frame(f"frame {frame.index}: {made.problem}")
+            return
+        if done.grid_problem and not self._grid_problem:
+            self._grid_problem = done.grid_problem
+            self._on_bad_frame(f"no grid: {done.grid_problem}")
+        if self._options.video:
+            files.video.add(done.overlay)
+        files.add_figures(judge.judge(frame.index, frame.stamp_ns, done, made.latency_ms))
+
+    def _mask_before(self, start: int) -> NDArray[np.uint8] | None:
+        """Return the mask of the last frame before ``start`` that has one."""
+        for index in range(start - 1, -1, -1):
+            for frame in self._drive.frames(index, index + 1):
+                try:
+                    return self._process(frame.decode(), None).mask
+                except SegRosError:
+                    continue
+        return None
+
+    def finish(self, work: Path) -> ReplayFigures:
+        """Make of a run's files what a person looks at.
+
+        Raises:
+            SegRosError: no frame came out.
+            OSError: the files cannot be written.
+
+        """
+        start = time.perf_counter()
+        state = State.load(work)
+        frames = list(read_figures(work / FIGURES))
+        if not frames:
+            raise SegRosError(f"drive {self._drive.name} has no frame that can be decoded")
+        if self._options.video:
+            write_mp4(work / VIDEO, (frame.stamp_ns for frame in frames), work / "overlay.mp4")
+        write_sheet(
+            work / RESULT,
+            self._drive,
+            self.labels,
+            work / "sheet.png",
+            [(frame.index, frame.stamp_ns) for frame in frames],
+        )
+        seconds = state.seconds + time.perf_counter() - start
+        return _figures(frames, state.frames, seconds, self._segmenter)
+
+
+def replay(replay: Replay, folder: ReplayFolder) -> ReplayFigures:
+    """Put a drive through, or go on where that was interrupted, and publish what came of it.
 
     Stamps and frame ids are those of the frames. The outputs appear in ``folder`` when they are
     whole. A frame that cannot be decoded is reported, counted and left out.
 
-    Args:
-        drive: the frames.
-        pipeline: what happens to each.
-        folder: where the outputs go.
-        camera: the camera, instead of the drive's own.
-        grid_frame: frame id of the grid.
-        on_frame: called after every frame.
-        on_bad_frame: called with the reason for every frame left out, and once if there is no grid.
-
     Raises:
         SegRosError: the drive is damaged (what came before the damage is written), it has no
-            frame that can be decoded, or the outputs cannot be written.
+            frame that can be decoded, or the outputs cannot be written (what was written is kept).
 
     """
-    camera = camera or drive.camera
-    engine_ms: list[float] = []
-    driveable: list[float] = []
-    frames_in = 0
-    grid_problem = ""
-    damage: SegRosError | None = None
-    driveable_ids = list(pipeline.segmenter.labels.driveable_ids)
-    start = time.perf_counter()
     try:
-        with (
-            ResultBag(folder.work / "result") as bag,
-            OverlayVideo(folder.work / "overlay.mp4") as video,
-        ):
-            frames = read_ahead(drive.frames(), _READ_AHEAD)
-            while True:
-                try:
-                    frame = next(frames, None)
-                except SegRosError as error:
-                    damage = error
-                    break
-                if frame is None:
-                    break
-                frames_in += 1
-                try:
-                    image = frame.decode()
-                    fitted = camera and camera.fitted(image.shape[1], image.shape[0])
-                    done = pipeline.process(
-                        image,
-                        Output.MASK | Output.OVERLAY | Output.GRID | Output.CONTACTS,
-                        fitted,
-                    )
-                except SegRosError as error:
-                    on_bad_frame(f"frame {frame.index}: {error}")
-                    on_frame()
-                    continue
-                if done.grid_problem and not grid_problem:
-                    grid_problem = done.grid_problem
-                    on_bad_frame(f"no grid: {grid_problem}")
-                _write_frame(frame, done, grid_frame, bag, video)
-                engine_ms.append(done.engine_ns / 1e6)
-                counts = np.bincount(np.ravel(done.mask), minlength=256)  # type: ignore[arg-type]
-                driveable.append(float(counts[driveable_ids].sum() / counts.sum()))
-                on_frame()
-        if not engine_ms:
-            raise damage or SegRosError(f"drive {drive.name} has no frame that can be decoded")
-        write_sheet(
-            folder.work / "result",
-            drive,
-            pipeline.segmenter.labels,
-            folder.work / "sheet.png",
-        )
+        damage = replay.run(folder.work)
+        figures = replay.finish(folder.work)
+        folder.publish(asdict(figures))
     except OSError as error:
         raise SegRosError(
             f"cannot write into {folder.path}: {error.strerror or error}; what was written is in "
-            f"{folder.work}"
+            f"{folder.work}, --resume goes on with it"
         ) from error
-    seconds = time.perf_counter() - start
-    folder.publish()
     if damage:
         raise SegRosError(
-            f"{damage}. The {len(engine_ms)} frames before the damage are in {folder.path}"
+            f"{damage}. The {figures.frames_out} frames before the damage are in {folder.path}"
         )
-    info = pipeline.segmenter.engine_info
+    return figures
+
+
+def make_pipelines(segmenter: Segmenter) -> list[Pipeline]:
+    """Return pipelines for as many frames at a time as keep this machine busy.
+
+    Where the engine takes one frame at a time, the pipelines take turns with it.
+    """
+    workers = min(core_count(), _MAX_WORKERS)
+    segmenters = segmenter.share(workers)
+    return [Pipeline(segmenters[i % len(segmenters)]) for i in range(max(workers, 2))]
+
+
+def _camera_messages(
+    frame: DriveFrame, image: NDArray[np.uint8], camera: CameraModel | None
+) -> Iterator[_Message]:
+    """Make camera messages of a frame that was not recorded as one."""
+    messages = bag_messages()
+    header = messages.header(frame.stamp_ns, frame.frame_id)
+    jpeg = messages.jpeg(header, encode_jpeg(image, _FRAME_QUALITY))
+    yield (
+        f"/{IMAGE_COMPRESSED.name}",
+        typestore().serialize_cdr(jpeg, IMAGE_COMPRESSED.message_type),
+    )
+    if camera:
+        info = messages.camera_info(header, camera)
+        yield f"/{CAMERA_INFO.name}", typestore().serialize_cdr(info, CAMERA_INFO.message_type)
+
+
+def _picture_size(drive: Drive) -> tuple[int, int]:
+    """Return (height, width) of the first frame that can be decoded."""
+    for frame in drive.frames():
+        try:
+            height, width, _ = frame.decode().shape
+        except SegRosError:
+            continue
+        return height, width
+    raise SegRosError(f"drive {drive.name} has no frame that can be decoded")
+
+
+def _figures(
+    frames: Sequence[FrameFigures], frames_in: int, seconds: float, segmenter: Segmenter
+) -> ReplayFigures:
+    engine_ms = [frame.engine_ms for frame in frames]
+    info = segmenter.engine_info
     return ReplayFigures(
         frames_in=frames_in,
-        frames_out=len(engine_ms),
-        rejected=frames_in - len(engine_ms),
+        frames_out=len(frames),
+        rejected=frames_in - len(frames),
         seconds=seconds,
-        frames_per_second=len(engine_ms) / seconds,
+        frames_per_second=len(frames) / seconds,
         engine_p50_ms=percentile(engine_ms, 50),
         engine_p99_ms=percentile(engine_ms, 99),
-        model=pipeline.segmenter.model_name,
+        model=segmenter.model_name,
         engine=f"{info.runtime} {info.precision}",
         device=info.device,
-        driveable_share=float(np.mean(driveable)),
+        driveable_share=float(np.mean([frame.driveable_share for frame in frames])),
     )
-
-
-def _write_frame(
-    frame: DriveFrame,
-    done: Processed,
-    grid_frame: str,
-    bag: ResultBag,
-    video: OverlayVideo,
-) -> None:
-    messages = bag_messages()
-    stamp = frame.stamp_ns
-    header = messages.header(stamp, frame.frame_id)
-    if done.mask is not None:
-        bag.write(MASK_TOPIC, stamp, messages.image(header, done.mask))
-    if done.overlay is not None:
-        jpeg = encode_jpeg(done.overlay, quality=80)
-        bag.write(OVERLAY_TOPIC, stamp, messages.jpeg(header, jpeg))
-        video.add(stamp, done.overlay)
-    if done.cells is not None and done.grid_spec is not None:
-        values = occupancy_values(done.cells, "nav2")
-        grid_header = messages.header(stamp, grid_frame)
-        grid = messages.occupancy_grid(grid_header, done.grid_spec, values)
-        bag.write(GRID_TOPIC, stamp, grid)
-        if done.contacts is not None:
-            bag.write(CONTACT_TOPIC, stamp, messages.laser_scan(grid_header, done.contacts))

@@ -19,7 +19,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.figures import AHEAD, FrameFigures, read_figures
 from seg_ros.images import decode_compressed
 from seg_ros.labels import LabelSet
-from seg_ros.outputs import GRID_TOPIC, OVERLAY_TOPIC, draw_grid, read_result
+from seg_ros.outputs import draw_grid
 from seg_ros.page import (
     Chart,
     Moment,
@@ -44,6 +44,7 @@ from seg_ros.page.parts import (
     video_screen,
 )
 from seg_ros.provenance import versions
+from seg_ros.result_bag import GRID_TOPIC, OVERLAY_TOPIC, read_result
 from seg_ros.statistics import percentile
 
 REPORT_NAME = "report.html"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass
+from threading import Lock
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.engines import Engine, EngineInfo, Inference, open_engine
+from seg_ros.engines import Engine, EngineInfo, Inference, SharedEngine, open_engine
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import DEFAULT, find_model
@@ -72,6 +74,8 @@ class Segmenter:
             )
         self.labels = labels
         self.model_name = model_name
+        self.turn = Lock()
+        """Callers that take turns hold it from :meth:`segment` until the last mask is made."""
         self._engine = engine
         self._input = np.empty((*engine.input_size, 3), np.uint8)
 
@@ -90,6 +94,20 @@ class Segmenter:
         warm.class_mask()
         warm.confidence()
         return segmenter
+
+    def share(self, callers: int) -> list[Segmenter]:
+        """Return segmenters for several callers at a time, with one network in memory.
+
+        They are ``callers`` many where the engine can do that, otherwise this one alone.
+        """
+        if not isinstance(self._engine, SharedEngine):
+            return [self]
+        shared = []
+        for engine in self._engine.share(callers):
+            twin = copy.copy(self)
+            twin.turn, twin._engine, twin._input = Lock(), engine, np.empty_like(self._input)
+            shared.append(twin)
+        return shared
 
     @property
     def input_size(self) -> tuple[int, int]:

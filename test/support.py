@@ -34,6 +34,7 @@ def write_bag(
     sqlite: bool = False,
     topic: str = "/camera/image_raw",
     log_ns: Sequence[int] = (),
+    qos: Sequence[Any] = (),
 ) -> Path:
     """Write a rosbag2 of (stamp in ns, BGR image) frames, with CameraInfo if a camera is given."""
     messages = bag_messages()
@@ -41,7 +42,10 @@ def write_bag(
     plugin = StoragePlugin.SQLITE3 if sqlite else StoragePlugin.MCAP
     with Writer(path, version=9, storage_plugin=plugin) as writer:
         images = writer.add_connection(
-            topic + ("/compressed" if compressed else ""), image_type, typestore=typestore()
+            topic + ("/compressed" if compressed else ""),
+            image_type,
+            typestore=typestore(),
+            offered_qos_profiles=qos,
         )
         infos = camera and writer.add_connection(
             topic.rpartition("/")[0] + "/camera_info",

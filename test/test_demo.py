@@ -5,7 +5,7 @@ import pytest
 
 from seg_ros import cli
 from seg_ros.camera import CameraModel, save_camera
-from seg_ros.outputs import GRID_TOPIC, MASK_TOPIC, read_result
+from seg_ros.result_bag import GRID_TOPIC, MASK_TOPIC, read_result
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 

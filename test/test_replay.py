@@ -6,6 +6,14 @@ import cv2
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from support import write_bag
 
 from seg_ros import cli
@@ -14,17 +22,28 @@ from seg_ros.drive import open_drive
 from seg_ros.errors import SegRosError
 from seg_ros.images import decode_image
 from seg_ros.messages import stamp_ns, typestore
-from seg_ros.outputs import (
+from seg_ros.outputs import REPLAY_NAMES, OutputFolder
+from seg_ros.result_bag import (
     CONTACT_TOPIC,
     GRID_TOPIC,
     MASK_TOPIC,
     OVERLAY_TOPIC,
-    OutputFolder,
-    OverlayVideo,
     read_result,
 )
+from seg_ros.video import OverlayVideo
 
 CAMERA = CameraModel(640, 360, 500.0, 500.0, 319.5, 179.5)
+SENSOR_QOS = Qos(
+    QosHistory.KEEP_LAST,
+    5,
+    QosReliability.BEST_EFFORT,
+    QosDurability.VOLATILE,
+    QosTime(0, 0),
+    QosTime(0, 0),
+    QosLiveliness.AUTOMATIC,
+    QosTime(0, 0),
+    False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +53,7 @@ def replayed(tmp_path_factory, scene):
     frames = [
         (1_600_000_000_123_456_789 + i * 99_999_999 + i**3, scene[i * 25].image) for i in range(6)
     ]
-    bag = write_bag(folder / "bag", frames, camera=CAMERA)
+    bag = write_bag(folder / "bag", frames, camera=CAMERA, qos=[SENSOR_QOS])
     code = cli.main(
         ["replay", str(bag), "-o", str(folder / "out"), "--json", str(folder / "figures.json")]
     )
@@ -68,17 +87,54 @@ def test_the_result_is_a_rosbag2_with_types_and_qos(replayed):
             OVERLAY_TOPIC: "sensor_msgs/msg/CompressedImage",
             GRID_TOPIC: "nav_msgs/msg/OccupancyGrid",
             CONTACT_TOPIC: "sensor_msgs/msg/LaserScan",
+            "/camera/image_raw": "sensor_msgs/msg/Image",
+            "/camera/camera_info": "sensor_msgs/msg/CameraInfo",
         }
-        durability = {t: c.ext.offered_qos_profiles[0].durability.name for t, c in offered.items()}
+        made = {t: c for t, c in offered.items() if t.startswith("/segmentation/")}
+        durability = {t: c.ext.offered_qos_profiles[0].durability.name for t, c in made.items()}
         assert durability[GRID_TOPIC] == "TRANSIENT_LOCAL"
         assert durability[MASK_TOPIC] == "VOLATILE"
-        reliability = {
-            t: c.ext.offered_qos_profiles[0].reliability.name for t, c in offered.items()
-        }
+        reliability = {t: c.ext.offered_qos_profiles[0].reliability.name for t, c in made.items()}
         assert reliability[CONTACT_TOPIC] == "BEST_EFFORT"
         assert reliability[GRID_TOPIC] == "RELIABLE"
         times = [time for _, time, _ in reader.messages(connections=[offered[MASK_TOPIC]])]
         assert times == [stamp for stamp, _ in frames]
+
+
+def test_camera_messages_are_copied_as_they_were_recorded(replayed):
+    _, frames, folder = replayed
+    read = {}
+    for name in ("bag", "out/result"):
+        with AnyReader([folder / name], default_typestore=typestore()) as reader:
+            wanted = [c for c in reader.connections if c.topic.startswith("/camera/")]
+            read[name] = {
+                c.topic: (
+                    c.msgtype,
+                    c.msgdef,
+                    c.ext.offered_qos_profiles,
+                    [bytes(data) for *_, data in reader.messages(connections=[c])],
+                )
+                for c in wanted
+            }
+    assert read["bag"] == read["out/result"]
+    _, _, qos, images = read["out/result"]["/camera/image_raw"]
+    assert qos == [SENSOR_QOS]
+    assert len(images) == len(frames)
+
+
+def test_a_video_is_shown_as_jpeg_with_its_camera(tmp_path, scene):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), scene[0].image)
+    save_camera(CAMERA, tmp_path / "camera.yaml")
+    command = ["replay", str(folder), "-o", str(tmp_path / "out")]
+    assert cli.main([*command, "--camera", str(tmp_path / "camera.yaml")]) == 0
+    bag = tmp_path / "out" / "result"
+    ((stamp, jpeg),) = read_result(bag, "/image/compressed")
+    assert stamp == 10**9
+    assert cv2.PSNR(cv2.imdecode(jpeg.data, cv2.IMREAD_COLOR), scene[0].image) > 30
+    ((_, info),) = read_result(bag, "/camera_info")
+    assert (info.width, info.height, info.k[0]) == (640, 360, 500.0)
 
 
 def test_the_video_shows_the_overlays_at_their_times(replayed):
@@ -106,7 +162,7 @@ def test_the_sheet_and_the_figures(replayed):
     assert figures["engine"].startswith("openvino")
     assert figures["model"] == "camvid-b0"
     assert 0.1 < figures["driveable_share"] < 0.9
-    assert {f.name for f in (folder / "out").iterdir()} == {"result", "overlay.mp4", "sheet.png"}
+    assert {f.name for f in (folder / "out").iterdir()} == {*REPLAY_NAMES}
 
 
 def test_results_are_not_replaced_unasked(replayed, capsys):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from seg_ros.engines.base import Engine, EngineInfo, Inference
+from seg_ros.engines.base import Engine, EngineInfo, Inference, SharedEngine
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import Model
 
 RUNTIMES = ("auto", "openvino")
 """Values of the ``runtime`` parameter and of ``--runtime``."""
 
-__all__ = ["RUNTIMES", "Engine", "EngineInfo", "Inference", "open_engine"]
+__all__ = ["RUNTIMES", "Engine", "EngineInfo", "Inference", "SharedEngine", "open_engine"]
 
 
 def open_engine(model: Model, runtime: str = "auto", threads: int = 0) -> Engine:

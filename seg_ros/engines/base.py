@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,4 +69,15 @@ class Engine(Protocol):
         Args:
             image: (H, W, 3) uint8 BGR, C-contiguous, of :attr:`input_size`; the network normalises.
 
+        """
+
+
+@runtime_checkable
+class SharedEngine(Protocol):
+    """An engine whose network can run for several callers at a time."""
+
+    def share(self, callers: int) -> list[Engine]:
+        """Return engines for ``callers`` callers on one network in memory, for throughput.
+
+        Each answers with the same logits as this engine, which need not be used any more.
         """

@@ -18,7 +18,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile
 
 from seg_ros import topics
-from seg_ros.outputs import RESULT_TOPICS, ResultBag
+from seg_ros.result_bag import LIVE_TOPICS, ResultBag
 from seg_ros.ros.messages import message_class
 from seg_ros.ros.transport import use_shared_memory
 
@@ -39,7 +39,7 @@ class Recorder:
         self.diagnostics: dict[str, str] = {}
         self._bag = bag
         self._node_name = f"{node.get_namespace().strip('/')}/segmentation_node".lstrip("/")
-        for name, topic in RESULT_TOPICS.items():
+        for name, topic in LIVE_TOPICS.items():
             qos = topic.qos_profile()
             qos.depth = _DEPTH
             node.create_subscription(
