@@ -18,16 +18,11 @@ from seg_ros.grid import GridSpec
 from seg_ros.images import encode_jpeg
 from seg_ros.labels import ClassLabel, Kind, LabelSet
 from seg_ros.messages import bag_messages
-<<<<<<< HEAD
-from seg_ros.outputs import GRID_TOPIC, OVERLAY_TOPIC, OverlayVideo, ResultBag
 from seg_ros.page import parts
 from seg_ros.provenance import checksums
 from seg_ros.report import RunInfo, report_values, write_report
-=======
-from seg_ros.report import RunInfo, checksums, report_values, write_report
 from seg_ros.result_bag import GRID_TOPIC, OVERLAY_TOPIC, ResultBag
 from seg_ros.video import OverlayVideo
->>>>>>> b0d4b70 (Replay overlaps its stages, can be interrupted and resumed to the same bytes, and copies the camera's messages)
 
 EVIL = "<script>document.title='owned'</script>"
 LABELS = LabelSet(
