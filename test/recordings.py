@@ -15,7 +15,7 @@ from mcap.writer import Writer as McapWriter
 from rosbags.interfaces import Qos
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from seg_ros.camera import CameraModel
 from seg_ros.messages import bag_messages, typestore
@@ -133,9 +133,13 @@ def write_mcap(
     return path
 
 
+_VIDEO_DEFINITION = "time timestamp\nstring frame_id\nuint8[] data\nstring format\n"
+
+
 def write_ros1(path: Path, messages: Iterable[Message]) -> Path:
     """Write a ROS 1 bag of the messages whose types ROS 1 has."""
     store = get_typestore(Stores.ROS1_NOETIC)
+    store.register(get_types_from_msg(_VIDEO_DEFINITION, VIDEO))
     with Ros1Writer(path) as writer:
         connections: dict[str, Any] = {}
         for topic, kind, log_ns, data in messages:
@@ -154,11 +158,17 @@ def h264(pictures: Sequence[np.ndarray], codec: str = "libx264", **options: str)
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, 10), 10
     if codec == "libx264":
-        encoder.options = {"g": "5", "bf": "0", "preset": "veryfast", "tune": "zerolatency"}
+        encoder.options = {
+            "g": "5",
+            "bf": "0",
+            "preset": "veryfast",
+            "tune": "zerolatency",
+            "sc_threshold": "0",
+        }
     else:
         encoder.options = {
             "preset": "ultrafast",
-            "x265-params": "keyint=5:bframes=0:repeat-headers=1:log-level=none",
+            "x265-params": "keyint=5:scenecut=0:bframes=0:repeat-headers=1:log-level=none",
         }
     encoder.options = {**encoder.options, **options}
     packets = []

@@ -239,7 +239,7 @@ class _VideoFrames:
         try:
             message = _deserialize(raw)
             stamp, frame_id = stamp_ns(message.timestamp) or raw.log_ns, message.frame_id
-            picture = self._decoder.decode(message.format, message.data.tobytes())
+            picture = self._decoder.decode(message.format, message.data.tobytes(), stamp)
             decode = partial(bgr_of_video, picture)
         except SegRosError as error:
             decode = partial(_fail, str(error))

@@ -19,6 +19,7 @@ CODECS = {"h264": "h264", "h265": "hevc", "hevc": "hevc"}
 """libavcodec's names of the values of CompressedVideo.format that are read."""
 
 _START_CODE = re.compile(rb"\x00\x00\x01")
+_AFTER_DAMAGE = "it refers to a damaged one before it; the next key frame is whole again"
 _SLICE, _IDR, _SPS = 1, 5, 7  # nal_unit_type, H.264 table 7-1
 _IRAP = range(16, 24)  # H.265 table 7-1
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
@@ -32,13 +33,17 @@ class VideoDecoder:
         self._format = ""
         self._lost = "it comes before the first key frame"
         self._frame_num = _FrameNumbers()
+        self._last_ns: int | None = None
+        self._last_key_ns: int | None = None
+        self._key_interval: int | None = None
 
-    def decode(self, video_format: str, data: bytes) -> av.VideoFrame:
+    def decode(self, video_format: str, data: bytes, stamp_ns: int) -> av.VideoFrame:
         """Decode the next message.
 
         Args:
             video_format: the message's ``format``.
             data: its ``data``.
+            stamp_ns: its ``timestamp``, nanoseconds.
 
         Raises:
             SegRosError: there is no picture, or none that can be trusted. Call again with the next.
@@ -52,25 +57,47 @@ class VideoDecoder:
             if self._lost:
                 self._codec.flush_buffers()
             self._lost = ""
-        elif gap and not self._lost:
+        elif not self._lost and gap:
             self._lost = "a message is missing before it"
+        elif not self._lost and self._paused(stamp_ns):
+            self._lost = "the time before it is longer than from one key frame to the next"
+        self._note_time(stamp_ns, is_key)
+        if not _has_picture(video_format, data):
+            self._decode(data)  # parameter sets, which the next message may need
+            raise SegRosError(f"video message of {len(data)} bytes is damaged: no picture is in it")
         if self._lost:
             raise SegRosError(f"video frame cannot be decoded: {self._lost}")
-        try:
-            frames = self._codec.decode(av.Packet(data))
-        except av.FFmpegError as error:
-            self._lost = "it refers to a damaged one before it; the next key frame is whole again"
-            raise SegRosError(
-                f"video frame of {len(data)} bytes is damaged ({error.strerror})"
-            ) from error
+        frames = self._decode(data)
         if len(frames) != 1 or frames[0].is_corrupt:
-            self._lost = "it refers to a damaged one before it; the next key frame is whole again"
+            self._lost = _AFTER_DAMAGE
             raise SegRosError(
                 f"video message of {len(data)} bytes is not one whole frame: it is damaged, or the "
                 "stream has B frames, which CompressedVideo does not allow"
             )
-        frame: av.VideoFrame = frames[0]
-        return frame
+        return frames[0]
+
+    def _decode(self, data: bytes) -> list[av.VideoFrame]:
+        try:
+            frames: list[av.VideoFrame] = self._codec.decode(av.Packet(data)) if data else []
+        except av.FFmpegError as error:
+            self._lost = self._lost or _AFTER_DAMAGE
+            raise SegRosError(
+                f"video frame of {len(data)} bytes is damaged ({error.strerror})"
+            ) from error
+        return frames
+
+    def _paused(self, stamp_ns: int) -> bool:
+        """Whether a key frame may be missing before a message: then its numbers say nothing."""
+        if self._last_ns is None or self._key_interval is None:
+            return False
+        return abs(stamp_ns - self._last_ns) > self._key_interval
+
+    def _note_time(self, stamp_ns: int, is_key: bool) -> None:
+        self._last_ns = stamp_ns
+        if is_key:
+            if self._last_key_ns is not None:
+                self._key_interval = stamp_ns - self._last_key_ns
+            self._last_key_ns = stamp_ns
 
     def _open(self, video_format: str) -> None:
         if video_format not in CODECS:
@@ -87,6 +114,13 @@ def is_key_frame(video_format: str, data: bytes) -> bool:
     if CODECS.get(video_format) == "h264":
         return any(unit[0] & 0x1F == _IDR for unit in _units(data))
     return any(unit[0] >> 1 & 0x3F in _IRAP for unit in _units(data))
+
+
+def _has_picture(video_format: str, data: bytes) -> bool:
+    """Whether a message has slices, rather than only what describes them."""
+    if CODECS[video_format] == "h264":
+        return any(_SLICE <= unit[0] & 0x1F <= _IDR for unit in _units(data))
+    return any(unit[0] >> 1 & 0x3F < 32 for unit in _units(data))
 
 
 def _units(data: bytes) -> list[bytes]:
