@@ -9,7 +9,7 @@ head in the first stage at 512x1024 a map of 2 kB comes out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import Drive, read_ahead
+from seg_ros.drive import Drive, DriveFrame, read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import Form, Model
 from seg_ros.models.network import Network
@@ -35,7 +35,7 @@ _STRIDES = (4, 8, 16, 32)
 """Pixels per token in the four stages."""
 _REDUCTIONS = (1, 2, 4, 8, 16, 32)
 """Tokens per key along a side that are recognised; the published networks have 8, 4, 2 and 1."""
-_READ_AHEAD = 4
+_AHEAD = 2
 _SHEET_MOSAICS = 4
 
 
@@ -240,36 +240,34 @@ def attention_of_drive(
 
     """
     sheet = _Sheet()
-    frames_in, problem = 0, ""
+    frames_in = 0
     damage: SegRosError | None = None
     first_ns: int | None = None
     video_file = folder.work / "attention.mp4"
     try:
         with OverlayVideo(video_file) as video:
-            frames = read_ahead(drive.frames(), _READ_AHEAD)
+            # The network works on the next frames while this one is drawn and encoded.
+            seen = read_ahead(_seen(drive, network, query), _AHEAD)
             while True:
                 try:
-                    frame = next(frames, None)
+                    frame, answer = next(seen)
+                except StopIteration:
+                    break
                 except SegRosError as error:
                     damage = error
                     break
-                if frame is None:
-                    break
                 frames_in += 1
                 first_ns = frame.stamp_ns if first_ns is None else first_ns
-                try:
-                    image = frame.decode()
-                    moment = f"{(frame.stamp_ns - first_ns) / 1e9:.2f} s"
-                    mosaic = attention_picture(image, network.maps(image, query), head, moment)
-                except SegRosError as error:
-                    problem = str(error)
-                    on_bad_frame(f"frame {frame.index}: {error}")
+                if isinstance(answer, SegRosError):
+                    on_bad_frame(f"frame {frame.index}: {answer}")
                 else:
+                    moment = f"{(frame.stamp_ns - first_ns) / 1e9:.2f} s"
+                    mosaic = attention_picture(*answer, head, moment)
                     video.add(frame.stamp_ns, mosaic)
                     sheet.add(mosaic)
                 on_frame()
         if not sheet.count:
-            raise damage or SegRosError(problem or f"drive {drive.name} has no frames")
+            raise damage or SegRosError(f"drive {drive.name} has no frame that can be decoded")
         if sheet.count == 1:
             video_file.unlink()
         if not cv2.imwrite(str(folder.work / "attention.png"), sheet.picture()):
@@ -285,6 +283,31 @@ def attention_of_drive(
             f"{damage}. The {sheet.count} frames before the damage are in {folder.path}"
         )
     return AttentionFigures(frames_in, sheet.count, frames_in - sheet.count)
+
+
+_Answer = tuple[NDArray[np.uint8], AttentionMaps] | SegRosError
+"""A frame's picture and attention, or why there is none."""
+
+
+def _seen(
+    drive: Drive, network: AttentionNetwork, query: tuple[int, int] | None
+) -> Iterator[tuple[DriveFrame, _Answer]]:
+    """Yield every frame with its attention; raise an error of the first: all would have it."""
+    any_seen = False
+    for frame in drive.frames():
+        try:
+            image = frame.decode()
+        except SegRosError as error:
+            yield frame, error
+            continue
+        try:
+            answer: _Answer = (image, network.maps(image, query))
+        except SegRosError as error:
+            if not any_seen:
+                raise
+            answer = error
+        any_seen = True
+        yield frame, answer
 
 
 def attention_picture(
