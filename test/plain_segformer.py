@@ -18,6 +18,10 @@ HEADS = (1, 2, 5, 8)
 REDUCTIONS = (8, 4, 2, 1)
 
 
+FAINT = 0.01
+"""Scale of what enters layer norms: so small that their eps of 1e-5 or 1e-6 can be told apart."""
+
+
 class Maker:
     """Draws weights that keep activations of a sensible size, and batch norms that do something."""
 
@@ -28,15 +32,15 @@ class Maker:
     def _draw(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self.generator)
 
-    def matrix(self, name: str, *shape: int, bias: bool = True) -> None:
+    def matrix(self, name: str, *shape: int, bias: bool = True, scale: float = 1) -> None:
         fan_in = torch.Size(shape[1:]).numel()
-        self.state[f"{name}.weight"] = self._draw(*shape) / fan_in**0.5
+        self.state[f"{name}.weight"] = scale * self._draw(*shape) / fan_in**0.5
         if bias:
-            self.state[f"{name}.bias"] = 0.1 * self._draw(shape[0])
+            self.state[f"{name}.bias"] = 0.1 * scale * self._draw(shape[0])
 
-    def layer_norm(self, name: str, width: int) -> None:
-        self.state[f"{name}.weight"] = 1 + 0.1 * self._draw(width)
-        self.state[f"{name}.bias"] = 0.1 * self._draw(width)
+    def layer_norm(self, name: str, width: int, scale: float = 1) -> None:
+        self.state[f"{name}.weight"] = scale * (1 + 0.1 * self._draw(width))
+        self.state[f"{name}.bias"] = 0.1 * scale * self._draw(width)
 
     def batch_norm(self, name: str, width: int) -> None:
         self.layer_norm(name, width)
@@ -50,21 +54,21 @@ def random_nvlabs(widths: Sequence[int], depths: Sequence[int], embed: int, clas
     before = 3
     for s, (width, depth) in enumerate(zip(widths, depths, strict=True)):
         kernel = 7 if s == 0 else 3
-        make.matrix(f"backbone.patch_embed{s + 1}.proj", width, before, kernel, kernel)
-        make.layer_norm(f"backbone.patch_embed{s + 1}.norm", width)
+        make.matrix(f"backbone.patch_embed{s + 1}.proj", width, before, kernel, kernel, scale=FAINT)
+        make.layer_norm(f"backbone.patch_embed{s + 1}.norm", width, scale=FAINT)
         for b in range(depth):
             block = f"backbone.block{s + 1}.{b}"
             make.layer_norm(f"{block}.norm1", width)
             make.matrix(f"{block}.attn.q", width, width)
             make.matrix(f"{block}.attn.kv", 2 * width, width)
             if REDUCTIONS[s] > 1:
-                make.matrix(f"{block}.attn.sr", width, width, REDUCTIONS[s], REDUCTIONS[s])
+                make.matrix(f"{block}.attn.sr", width, width, *[REDUCTIONS[s]] * 2, scale=FAINT)
                 make.layer_norm(f"{block}.attn.norm", width)
-            make.matrix(f"{block}.attn.proj", width, width)
+            make.matrix(f"{block}.attn.proj", width, width, scale=FAINT)
             make.layer_norm(f"{block}.norm2", width)
             make.matrix(f"{block}.mlp.fc1", 4 * width, width)
             make.matrix(f"{block}.mlp.dwconv.dwconv", 4 * width, 1, 3, 3)
-            make.matrix(f"{block}.mlp.fc2", width, 4 * width)
+            make.matrix(f"{block}.mlp.fc2", width, 4 * width, scale=FAINT)
         make.layer_norm(f"backbone.norm{s + 1}", width)
         make.matrix(f"decode_head.linear_c{s + 1}.proj", embed, width)
         before = width

@@ -1,5 +1,6 @@
 import json
 import pickle
+import re
 import shutil
 
 import numpy as np
@@ -120,8 +121,10 @@ def hugging_face(tmp_path, names=("road", "car", "sky"), **config):
         SegformerConfig(id2label=dict(enumerate(names)), **settings)
     ).eval()
     with torch.no_grad():
-        for parameter in network.parameters():
+        for name, parameter in network.named_parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
+            if re.search(r"(patch_embeddings\.layer_norm|o_proj|fc2)\.\w+$", name):
+                parameter.mul_(FAINT)
         norm = network.decode_head.batch_norm
         norm.running_mean.normal_(0, 0.3)
         norm.running_var.uniform_(0.5, 2)
@@ -165,8 +168,6 @@ def test_hugging_face_folders_of_transformers_4(tmp_path, image, sharded):
 
 
 def old_name(name):
-    import re
-
     for pattern, old in (
         (r"stages\.(\d)\.patch_embeddings", r"encoder.patch_embeddings.\1"),
         (r"stages\.(\d)\.blocks\.", r"encoder.block.\1."),
@@ -193,14 +194,15 @@ def old_name(name):
 def test_architectures_are_found_from_shapes(tmp_path, depths, widths, embed):
     config = SegformerConfig(depths=depths, hidden_sizes=widths, decoder_hidden_size=embed)
     config.num_labels = 3
-    network = SegformerForSemanticSegmentation(config)
-    checkpoint = load(tmp_path, network.state_dict())
+    with torch.device("meta"):
+        shapes = SegformerForSemanticSegmentation(config).state_dict()
+    state = {name: torch.full(t.shape, i * 0.01) for i, (name, t) in enumerate(shapes.items())}
+    checkpoint = load(tmp_path, state)
     found = checkpoint.network.config
     assert (tuple(found.depths), tuple(found.hidden_sizes)) == (depths, widths)
     assert list(found.num_attention_heads) == [1, 2, 5, 8]
     assert list(found.sr_ratios) == [8, 4, 2, 1]
     assert (found.decoder_hidden_size, found.num_labels) == (embed, 3)
-    state = network.state_dict()
     for name, tensor in checkpoint.network.state_dict().items():
         assert name.endswith("tracked") or torch.equal(tensor, state[name])
 
@@ -238,6 +240,7 @@ def test_a_pickled_model_is_refused(tmp_path):
     assert "torch.save(model.state_dict(), ...)" in said
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_torchscript_archive_is_refused(tmp_path):
     path = tmp_path / "script.pt"
     torch.jit.save(torch.jit.script(torch.nn.Conv2d(3, 3, 1)), path)

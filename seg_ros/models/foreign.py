@@ -27,12 +27,18 @@ Dims = list[int | None]
 
 
 def is_standard(network: onnx.ModelProto) -> bool:
-    """Tell whether a network takes one 1 x H x W x 3 uint8 image."""
-    inputs = _inputs(network)
-    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.UINT8:
+    """Tell whether a network is in the standard form already."""
+    inputs, outputs = _inputs(network), network.graph.output
+    if len(inputs) != 1 or len(outputs) != 1 or _opset(network) < OPSET:
         return False
     dims = _dims(inputs[0])
-    return len(dims) == 4 and dims[0] == 1 and dims[3] == 3 and None not in dims
+    return (
+        inputs[0].type.tensor_type.elem_type == TensorProto.UINT8
+        and len(dims) == 4
+        and (dims[0], dims[3]) == (1, 3)
+        and None not in dims
+        and outputs[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    )
 
 
 def read_onnx(path: Path, weights: bool = True) -> onnx.ModelProto:
@@ -86,7 +92,8 @@ def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.Mod
     Args:
         model: an ONNX file that takes one float image N x 3 x H x W (or N x H x W x 3), with
             options that say its normalisation, its output where it has several, and its size
-            where it has none of its own.
+            where it has none of its own. One that takes uint8 N x H x W x 3 has the normalisation
+            inside. A Softmax over the classes at its end is left out.
         size: (height, width) of the input, where the network leaves it open.
 
     Raises:
@@ -95,19 +102,20 @@ def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.Mod
     """
     path = model.path
     network = compose.add_prefix(_upgrade(read_onnx(path), path), PREFIX)
-    standard = is_standard(network)
     source = _image_input(network, path)
     own_name = source.name.removeprefix(PREFIX)
     channels_first, height, width = _layout(_dims(source), path)
     height, width = _choose_size((height, width), model, size)
     normalisation = model.options.normalisation
-    if standard and normalisation:
+    kind = source.type.tensor_type.elem_type
+    complete = kind == TensorProto.UINT8 and not channels_first
+    if complete and normalisation:
         raise SegRosError(
             f"{path}: takes uint8 images, so its normalisation is inside; remove mean, std, scale "
             f"and order from {file_beside(path)}"
         )
     constants: list[onnx.TensorProto] = []
-    if standard:
+    if complete:
         nodes = [helper.make_node("Identity", ["image"], [source.name])]
     elif normalisation is None:
         raise SegRosError(
@@ -115,11 +123,10 @@ def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.Mod
             f"{file_beside(path)}, as 'network: {{mean: [...], std: [...], order: rgb}}'"
         )
     else:
-        kind = source.type.tensor_type.elem_type
         nodes, constants = _preprocess(source.name, kind, normalisation, channels_first)
-    result = _choose_output(network, model)
+    result = _before_softmax(_choose_output(network, model).name, network)
     nodes += network.graph.node
-    nodes.append(helper.make_node("Cast", [result.name], ["logits"], to=TensorProto.FLOAT))
+    nodes.append(helper.make_node("Cast", [result], ["logits"], to=TensorProto.FLOAT))
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, height, width, 3])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
     graph = helper.make_graph(
@@ -142,11 +149,30 @@ def _checked(network: onnx.ModelProto, model: Model) -> onnx.ModelProto:
     if network.ByteSize() > LARGEST:
         raise SegRosError(f"{path}: larger than 2 GB, the most an ONNX file can hold")
     try:
-        checker.check_model(network)
         network = shape_inference.infer_shapes(network, strict_mode=True, data_prop=True)
+        answer = network.graph.output[0]
+        if not answer.type.tensor_type.HasField("shape"):
+            # Operators that onnx knows nothing of: the engine finds the size, and is checked then.
+            shape: list[int | str | None] = [1, len(model.labels), "h", "w"]
+            answer.CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape))
+        checker.check_model(network)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
         raise SegRosError(f"{path}: not a valid ONNX network ({_one_line(error)})") from error
+    check_logits(network, model)
+    return network
+
+
+def check_logits(network: onnx.ModelProto, model: Model) -> None:
+    """Refuse a network whose output cannot be logits of the label set, as far as its shape is said.
+
+    Raises:
+        SegRosError: the output has another number of dimensions or classes.
+
+    """
+    path = model.path
     answer = network.graph.output[0]
+    if not answer.type.tensor_type.HasField("shape"):
+        return
     dims = _dims(answer)
     classes = len(model.labels)
     said = f"output {model.options.output!r}" if model.options.output else "its output"
@@ -161,7 +187,6 @@ def _checked(network: onnx.ModelProto, model: Model) -> onnx.ModelProto:
             f"{path}: {said} is {_shape(dims)}, so it has {dims[1]} classes; label set "
             f"{model.labels.name} has {classes}{hint}"
         )
-    return network
 
 
 def _inputs(network: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -289,9 +314,21 @@ def _choose_output(network: onnx.ModelProto, model: Model) -> onnx.ValueInfoProt
     return result
 
 
+def _before_softmax(name: str, network: onnx.ModelProto) -> str:
+    """Return the name of the logits where ``name`` are the probabilities made of them.
+
+    Confidence is the softmax of the logits; of probabilities it would come out far too low.
+    """
+    last = next((node for node in network.graph.node if name in node.output), None)
+    if last is None or last.op_type != "Softmax":
+        return name
+    axis = next((a.i for a in last.attribute if a.name == "axis"), -1)
+    return str(last.input[0]) if axis in (1, -3) else name
+
+
 def _upgrade(network: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """Bring the operators to a version that TensorRT and float16 can do with."""
-    version = next((o.version for o in network.opset_import if o.domain in ("", "ai.onnx")), 0)
+    version = _opset(network)
     if version >= OPSET:
         return network
     try:
@@ -301,6 +338,10 @@ def _upgrade(network: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             f"{path}: is of opset {version}, and onnx cannot convert it to {OPSET} "
             f"({_one_line(error)}); export it again with opset_version={OPSET}"
         ) from error
+
+
+def _opset(network: onnx.ModelProto) -> int:
+    return next((o.version for o in network.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
 def _one_line(error: Exception) -> str:

@@ -116,16 +116,17 @@ class Network:
         foreign = _import_foreign()
         if self.model.form is Form.CHECKPOINT:
             report("reading the checkpoint", 0.0)
-            network = self.torch()
+            folded = self.torch()
             from seg_ros.models.export import export_onnx
 
             report("writing ONNX", 0.3)
-            made = export_onnx(network, self.input_size)
+            made = export_onnx(folded, self.input_size)
         else:
             report("reading the network", 0.0)
-            standard = self.model.form is Form.STANDARD
-            if standard and foreign.is_standard(foreign.read_onnx(self.model.path, weights=False)):
-                _ = self.input_size  # another one than asked for is refused
+            network = foreign.read_onnx(self.model.path, weights=False)
+            if self.model.form is Form.STANDARD and foreign.is_standard(network):
+                foreign.input_size(network, self.model, self._asked)
+                foreign.check_logits(network, self.model)
                 return self.model.path
             made = foreign.standard_form(self.model, self._asked)
         height, width = self.input_size
