@@ -141,7 +141,7 @@ def test_a_damaged_chunk_ends_the_drive_before_it(tmp_path):
     frames, problem = read(bag)
     assert 4 <= len(frames) <= 7
     assert whole(frames) == [stamp(i) for i in range(len(frames))]
-    assert "crc validation failed" in problem
+    assert "its checksum differs" in problem
     # A piece that ends before it knows nothing of it, one behind it can be read.
     drive = open_drive(str(bag))
     assert len(list(drive.frames(0, 4))) == 4

@@ -22,7 +22,7 @@ from seg_ros.drive.mcap_file import McapFile
 from seg_ros.drive.pictures import by_number
 from seg_ros.drive.ros1_file import Ros1File
 from seg_ros.drive.sqlite_file import SqliteFile
-from seg_ros.drive.storage import BagFile, in_log_order, unpack_zstd
+from seg_ros.drive.storage import BagFile, in_log_order, unpack_zstd_file
 from seg_ros.errors import SegRosError
 
 METADATA = "metadata.yaml"
@@ -205,7 +205,7 @@ class _PackedFile(BagFile):
         if self._inner is None:
             self._folder = TemporaryDirectory(prefix="seg_ros_")
             target = Path(self._folder.name, self.path.stem)
-            self.damage = unpack_zstd(self.path, target)
+            self.damage = unpack_zstd_file(self.path, target)
             try:
                 self._inner = _FORMATS[target.suffix](target, self.name)
             except SegRosError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +19,7 @@ from typing import BinaryIO
 import lz4.frame
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, ChunkIndex, Schema, Statistics
-from mcap.stream_reader import get_chunk_data_stream
+from mcap.records import Channel, ChunkIndex, Schema, Statistics
 from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.metadata import parse_qos
 
@@ -31,7 +30,8 @@ from seg_ros.drive.storage import (
     in_log_order,
     message_type,
     plain,
-    zstd_beginning,
+    unpack_zstd,
+    unpack_zstd_beginning,
 )
 from seg_ros.errors import SegRosError
 
@@ -39,6 +39,9 @@ _MAGIC = b"\x89MCAP0\r\n"
 _RECORD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
 _CHUNK_TIMES = struct.Struct("<QQ")
+_CHUNK = struct.Struct("<QQQII")
+"""Start and end time, unpacked size, checksum, length of the compression's name."""
+_SIZE = struct.Struct("<Q")
 _MESSAGE_INDEX = struct.Struct("<HI")
 _FOOTER = struct.Struct("<BQQQI8s")
 
@@ -174,7 +177,7 @@ class McapFile(BagFile):
             and all(i in self._channels for p in self._pieces for i in p.counts or ())
         )
 
-    def _declare(self, kind: int, body: bytes) -> None:
+    def _declare(self, kind: int, body: bytes | memoryview) -> None:
         """Take note of a Schema or Channel record."""
         if kind == Opcode.SCHEMA:
             schema = Schema.read(_stream(body))
@@ -282,7 +285,7 @@ class McapFile(BagFile):
             del self._pieces[number + 1 :]
             return
 
-    def _read(self, file: BinaryIO, piece: _Piece) -> Iterator[tuple[int, bytes]]:
+    def _read(self, file: BinaryIO, piece: _Piece) -> Iterator[tuple[int, memoryview]]:
         """Yield the records in a chunk or run.
 
         Raises:
@@ -291,12 +294,12 @@ class McapFile(BagFile):
 
         """
         file.seek(piece.offset)
-        data = file.read(piece.size)
+        data: bytes | memoryview = file.read(piece.size)
         try:
             if len(data) < piece.size:
                 raise ValueError("the file is cut off there")
             if piece.is_chunk:
-                data = _unpacked(data, piece)
+                data = _unpacked(memoryview(data), piece)
         except Exception as error:  # lz4 and zstd have errors of their own
             raise self.damaged(f"chunk at byte {piece.offset}: {_one_line(error)}") from error
         yield from _records(data)
@@ -322,7 +325,7 @@ class McapFile(BagFile):
         if damage:
             raise damage
 
-    def _message(self, channel: int, log_ns: int, body: bytes) -> RawMessage:
+    def _message(self, channel: int, log_ns: int, body: memoryview) -> RawMessage:
         topic, data = self._channels[channel], plain(body)
         if channel in self._is_ros1:
             data = cdr_of_ros1(data, topic.message_type)
@@ -349,37 +352,50 @@ def _piece_of(index: ChunkIndex) -> _Piece:
     )
 
 
-def _unpacked(data: bytes, piece: _Piece) -> bytes:
+def _unpacked(data: memoryview, piece: _Piece) -> bytes | memoryview:
     """Return the records of a chunk; of one that the end of the file cuts off, what is there."""
     kind, length = _RECORD.unpack_from(data)
     if kind != Opcode.CHUNK or length < len(data) - _RECORD.size:
         raise ValueError("there is no chunk of that size")
-    chunk = Chunk.read(_stream(data[_RECORD.size :]))
-    if (chunk.message_start_time, chunk.message_end_time) != (piece.start_ns, piece.end_ns):
+    start_ns, end_ns, size, crc, name_size = _CHUNK.unpack_from(data, _RECORD.size)
+    if (start_ns, end_ns) != (piece.start_ns, piece.end_ns):
         raise ValueError("its times differ from those in the index")
+    at = _RECORD.size + _CHUNK.size + name_size
+    compression = str(data[at - name_size : at], "utf-8")
+    (packed_size,) = _SIZE.unpack_from(data, at)
+    packed = data[at + _SIZE.size :][:packed_size]
+    if compression not in _UNPACK:
+        raise ValueError(f"its compression {compression!r} is not known")
     if length > len(data) - _RECORD.size:
-        return _beginning(chunk)
-    stream, size = get_chunk_data_stream(chunk, validate_crc=True)
-    if size != chunk.uncompressed_size:
-        raise ValueError(f"it has {size} bytes instead of {chunk.uncompressed_size}")
-    return stream.read(size)
+        return _UNPACK_BEGINNING[compression](packed)
+    records = _UNPACK[compression](packed)
+    if len(records) != size:
+        raise ValueError(f"it has {len(records)} bytes instead of {size}")
+    if crc and zlib.crc32(records) != crc:
+        raise ValueError("its checksum differs")
+    return records
 
 
-def _beginning(chunk: Chunk) -> bytes:
-    if chunk.compression == "zstd":
-        return zstd_beginning(chunk.data)
-    if chunk.compression == "lz4":
-        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(chunk.data))
-    return chunk.data
+_UNPACK: dict[str, Callable[[memoryview], bytes | memoryview]] = {
+    "": lambda data: data,
+    "zstd": unpack_zstd,
+    "lz4": lz4.frame.decompress,
+}
+_UNPACK_BEGINNING: dict[str, Callable[[memoryview], bytes | memoryview]] = {
+    "": lambda data: data,
+    "zstd": unpack_zstd_beginning,
+    "lz4": lambda data: lz4.frame.LZ4FrameDecompressor().decompress(data),
+}
 
 
-def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _records(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield opcode and body of the records in some bytes.
 
     Raises:
         ValueError: they do not end with a record's end.
 
     """
+    data = memoryview(data)
     at = 0
     while at < len(data):
         if at + _RECORD.size > len(data):
@@ -392,7 +408,7 @@ def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def _stream(data: bytes) -> ReadDataStream:
+def _stream(data: bytes | memoryview) -> ReadDataStream:
     return ReadDataStream(BytesIO(data))
 
 

@@ -124,8 +124,8 @@ def plain(data: bytes | memoryview) -> bytes:
     if data[:4] != _ZSTD_MAGIC:
         return bytes(data)
     try:
-        return bytes(zstd.decompress(data))
-    except zstd.ZstdError:
+        return unpack_zstd(memoryview(data))
+    except ValueError:
         return b""
 
 
@@ -137,12 +137,25 @@ def cdr_of_ros1(data: bytes | memoryview, type_name: str) -> bytes:
         return b""
 
 
-def zstd_beginning(data: bytes) -> bytes:
-    """Return what can be decompressed of zstd data that were cut off."""
+def unpack_zstd(data: memoryview) -> bytes:
+    """Return what zstd data hold.
+
+    Raises:
+        ValueError: they are damaged.
+
+    """
+    try:
+        return bytes(zstd.decompress(data))
+    except zstd.ZstdError as error:
+        raise ValueError(f"its zstd data is damaged ({error})") from error
+
+
+def unpack_zstd_beginning(data: memoryview) -> bytes:
+    """Return what can be unpacked of zstd data that were cut off."""
     return bytes(zstd.ZstdDecompressor().decompress(data))
 
 
-def unpack_zstd(source: Path, target: Path) -> str:
+def unpack_zstd_file(source: Path, target: Path) -> str:
     """Unpack a zstd file as far as it goes; return what is wrong with it, empty when nothing is.
 
     Raises:
