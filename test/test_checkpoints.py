@@ -14,6 +14,7 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 from plain_segformer import (  # noqa: E402
+    FAINT,
     mmsegmentation_logits,
     mmsegmentation_of_nvlabs,
     nvlabs_logits,
