@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from security_policy import check_that_the_policy_allows_what_the_node_does
 from support import Client, NodeProcess, running_node, wait_until, write_bag
 
 from seg_ros import topics
@@ -118,6 +119,7 @@ def test_topics_are_offered_with_the_declared_types_and_qos(tmp_path, client):
             (wish,) = client.node.get_subscriptions_info_by_topic(f"/{topic.name}")
             assert wish.qos_profile.reliability.name == "BEST_EFFORT"
         assert topics.GRID.qos_profile().durability.name == "TRANSIENT_LOCAL"
+        check_that_the_policy_allows_what_the_node_does(client.node)
         frames = {*topics.PUBLISHED, *topics.SUBSCRIBED} - {*topics.MOTION}
         assert all(topic.qos_profile().depth == 1 for topic in frames)
 

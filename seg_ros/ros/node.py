@@ -720,6 +720,12 @@ def main(arguments: list[str] | None = None) -> int:
             executor.spin_once(timeout_sec=_SIGNAL_SECONDS)
     except KeyboardInterrupt:
         pass
+    except RCLError as error:
+        if node is not None:
+            raise
+        # Security is asked for and the middleware has none, or the like.
+        print(f"segmentation_node: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     finally:
         if node is not None:
             node.close()
