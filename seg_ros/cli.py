@@ -154,7 +154,7 @@ def _add_drive(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "drive",
         metavar="DRIVE",
-        help="rosbag2 folder, video file, folder of images, or 'synthetic'",
+        help="bag, video file, folder of images, or 'synthetic'",
     )
     command.add_argument("--topic", default="", help="camera topic of a bag with several")
 
