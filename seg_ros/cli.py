@@ -270,7 +270,11 @@ def _attention(options: argparse.Namespace) -> int:
 
 
 def _head(text: str) -> int | None:
-    return None if text == "all" else int(text)
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
+    return int(text)
 
 
 def _compare(options: argparse.Namespace) -> int:
