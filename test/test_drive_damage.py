@@ -207,6 +207,17 @@ def test_a_sqlite3_recorder_that_was_killed(tmp_path, journal):
     assert sorted(bag.iterdir()) == left  # and nothing was cleaned up
 
 
+def test_a_page_that_is_only_partly_there_is_not_read(tmp_path):
+    # sqlite takes the missing part of the last page for zeros, the end of a picture for black.
+    bag = write_rosbag2(tmp_path / "a", MESSAGES, sqlite=True)
+    data = (bag / "a.db3").read_bytes()
+    for page in range(8, len(data) // 4096):
+        (bag / "a.db3").write_bytes(data[: page * 4096 + 300])
+        frames, problem = read(bag)
+        assert whole(frames) == [stamp(i) for i in range(len(frames))], page
+        assert "it was cut off" in problem
+
+
 def test_index_and_messages_of_a_sqlite3_file_that_disagree(tmp_path):
     bag = write_rosbag2(tmp_path / "a", MESSAGES, sqlite=True)
     database = sqlite3.connect(bag / "a.db3")
