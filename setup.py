@@ -73,6 +73,7 @@ setup(
         # To build engines from checkpoints, and the torch engine.
         "export": [
             "onnx>=1.17",
+            "onnxruntime>=1.20",
             "onnxscript>=0.5",
             "safetensors>=0.4",
             "torch>=2.6",
@@ -83,7 +84,6 @@ setup(
         "ray": ["ray>=2.40"],
         "dev": [
             "mypy>=2.0",
-            "onnxruntime>=1.20",  # an opinion of its own on what an exported network computes
             "pytest>=8",
             "ruff>=0.15",
             "scikit-learn>=1.5",  # the tests check the scores of seg_ros evaluate against it

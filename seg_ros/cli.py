@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tqdm import tqdm
@@ -22,15 +23,18 @@ from seg_ros.attention import (
     attention_of_drive,
     parse_pixel,
 )
+from seg_ros.build import Check, Wish, build, engine_rows
 from seg_ros.camera import load_camera
 from seg_ros.compare import COMPARE_NAMES, Comparison, Contender, comparison_table
 from seg_ros.datasets import open_dataset
 from seg_ros.drive import SYNTHETIC, open_drive
-from seg_ros.engines import RUNTIMES
+from seg_ros.engines import PRECISIONS, RUNTIMES, available_runtimes, parse_size
 from seg_ros.errors import SegRosError
 from seg_ros.evaluate import EVALUATION_NAMES, evaluate, evaluation_table, write_pictures
 from seg_ros.models.catalogue import DEFAULT, catalogue, find_model
+from seg_ros.models.network import Network
 from seg_ros.outputs import OutputFolder, ReplayFolder
+from seg_ros.progress import EngineProgress
 from seg_ros.provenance import checksums
 from seg_ros.replay import (
     MASK_FORMATS,
@@ -41,7 +45,9 @@ from seg_ros.replay import (
     replay,
 )
 from seg_ros.segmenter import Segmenter
+from seg_ros.store import EngineStore
 from seg_ros.tables import text_table
+from seg_ros.verify import Limits
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,9 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--no-camera", action="store_true", help="do not copy camera messages")
     command.add_argument("--no-video", action="store_true", help="do not make overlay.mp4")
-    command.add_argument("--model", default=DEFAULT, help="catalogue name or ONNX file")
-    command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
-    command.add_argument("--runtime", default="auto", choices=RUNTIMES)
+    command.add_argument("--model", default=DEFAULT, help=_MODEL_HELP)
+    _add_engine(command)
     command.add_argument("--camera", type=Path, help="camera YAML, instead of the drive's camera")
     command.add_argument("--json", type=Path, help="write the figures to this file")
     command.set_defaults(run=_replay)
@@ -101,16 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--topic", default="", help="camera topic of a bag with several")
     command.add_argument("-o", "--out", type=Path, default=Path("out"), help="output folder")
     command.add_argument("--rate", type=float, default=1.0, help="times real time (default 1)")
-    command.add_argument("--model", default=DEFAULT, help="catalogue name or ONNX file")
+    command.add_argument("--model", default=DEFAULT, help=_MODEL_HELP)
     command.add_argument("--camera", type=Path, help="camera YAML, instead of the drive's camera")
     command.set_defaults(run=_demo)
 
     command = commands.add_parser("evaluate", help="score a model on labelled images")
-    command.add_argument("model", metavar="MODEL", help="catalogue name or ONNX file")
+    command.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     command.add_argument("dataset", type=Path, metavar="DATASET", help="folder of labelled images")
     command.add_argument("--split", default="", help="part of the data set (default val)")
-    command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
-    command.add_argument("--runtime", default="auto", choices=RUNTIMES)
+    _add_engine(command)
     command.add_argument("-o", "--out", type=Path, help="folder for confusion.png and worst.png")
     command.add_argument("--replace", action="store_true", help="replace pictures already there")
     command.add_argument("--json", type=Path, help="write the figures to this file")
@@ -145,9 +149,72 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_attention)
 
-    command = commands.add_parser("models", help="list the models that come with the package")
+    command = commands.add_parser("build", help="make a verified engine for this machine")
+    command.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    _add_engine(command)
+    command.add_argument(
+        "--mask-size",
+        default="",
+        metavar="HxW",
+        help="of the camera: a GPU engine then decides the classes itself (default: the input's)",
+    )
+    command.add_argument(
+        "--frames",
+        default=SYNTHETIC,
+        metavar="DRIVE",
+        help="what the engine is compared with the fp32 reference on (default synthetic)",
+    )
+    limits = Limits()
+    command.add_argument(
+        "--min-agreement",
+        type=float,
+        default=limits.agreement,
+        metavar="SHARE",
+        help=f"of pixels with the reference's class (default {limits.agreement})",
+    )
+    command.add_argument(
+        "--max-false-free",
+        type=float,
+        default=limits.false_free,
+        metavar="SHARE",
+        help=f"of what is not driveable turned driveable (default {limits.false_free})",
+    )
+    command.add_argument("--json", type=Path, help="write the manifest to this file")
+    command.set_defaults(run=_build)
+
+    command = commands.add_parser("models", help="list the models and the engines built of them")
     command.set_defaults(run=_models)
     return parser
+
+
+_MODEL_HELP = "catalogue name, ONNX file, checkpoint file or folder, or hub name"
+
+
+def _add_engine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
+    command.add_argument("--runtime", default="auto", choices=RUNTIMES)
+    command.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="auto: the fastest that passes verification",
+    )
+    command.add_argument(
+        "--size", default="", metavar="HxW", help="of the network's input (default: the model's)"
+    )
+
+
+def _load(options: argparse.Namespace) -> Segmenter:
+    """Open the engine that the options of :func:`_add_engine` and the model ask for."""
+    with EngineProgress() as progress:
+        return Segmenter.load(
+            options.model,
+            options.labels,
+            options.runtime,
+            precision=options.precision,
+            input_size=parse_size(options.size),
+            report=progress,
+        )
 
 
 def _add_drive(command: argparse.ArgumentParser) -> None:
@@ -162,7 +229,7 @@ def _add_drive(command: argparse.ArgumentParser) -> None:
 def _replay(options: argparse.Namespace) -> int:
     drive = open_drive(options.drive, options.topic)
     camera = load_camera(options.camera) if options.camera else None
-    segmenter = Segmenter.load(options.model, options.labels, options.runtime)
+    segmenter = _load(options)
     chosen = ReplayOptions(options.mask, not options.no_camera, not options.no_video)
     file = find_model(options.model, options.labels).path
     run = describe_run(options.drive, drive, segmenter, file, camera, chosen)
@@ -223,7 +290,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     folder = OutputFolder(options.out, options.replace, EVALUATION_NAMES) if options.out else None
-    segmenter = Segmenter.load(options.model, options.labels, options.runtime)
+    segmenter = _load(options)
     dataset = open_dataset(options.dataset, segmenter.labels, options.split)
     with tqdm(total=len(dataset.images), unit="image", desc="evaluate") as bar:
         evaluation = evaluate(segmenter, dataset, on_image=bar.update)
@@ -313,12 +380,36 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
         raise SegRosError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def _build(options: argparse.Namespace) -> int:
+    model = find_model(options.model, options.labels)
+    runtime = options.runtime if options.runtime != "auto" else available_runtimes()[0]
+    wish = Wish(runtime, options.precision, parse_size(options.size), parse_size(options.mask_size))
+    check = Check(options.frames, Limits(options.min_agreement, options.max_false_free))
+    with TemporaryDirectory(prefix="seg_ros-") as work, EngineProgress() as progress:
+        network = Network(model, Path(work), wish.input_size)
+        built = build(network, wish, check, report=progress)
+    manifest = built.entry.manifest
+    if options.json:
+        _write_json(options.json, dict(manifest))
+    print(text_table(engine_rows(manifest)))
+    print(f"stored in {built.entry.folder}")
+    return 0
+
+
 def _models(_: argparse.Namespace) -> int:
     rows = [
         (f"{entry.name}{' (default)' if entry.is_default else ''}", entry.summary)
         for entry in catalogue()
     ]
     print(text_table(rows))
+    store = EngineStore()
+    print(f"\nengines in {store.folder}")
+    for folder, manifest in store.manifests():
+        print(f"\n{folder.name}")
+        if isinstance(manifest, str):
+            print(f"  not usable: {manifest}")
+        else:
+            print(text_table(engine_rows(manifest)))
     return 0
 
 

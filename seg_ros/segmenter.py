@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.engines import Engine, EngineInfo, Inference, SharedEngine, open_engine
+from seg_ros.engines import Engine, EngineInfo, Inference, SharedEngine
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import DEFAULT, find_model
@@ -76,20 +77,37 @@ class Segmenter:
         self.model_name = model_name
         self.turn = Lock()
         """Callers that take turns hold it from :meth:`segment` until the last mask is made."""
+        self.verification = ""
+        """How the engine compares with the fp32 reference; empty for a network run as it is."""
         self._engine = engine
         self._input = np.empty((*engine.input_size, 3), np.uint8)
 
     @classmethod
     def load(
-        cls, model: str = DEFAULT, labels: str = "", runtime: str = "auto", threads: int = 0
+        cls,
+        model: str = DEFAULT,
+        labels: str = "",
+        runtime: str = "auto",
+        threads: int = 0,
+        *,
+        precision: str = "auto",
+        input_size: tuple[int, int] | None = None,
+        mask_size: tuple[int, int] | None = None,
+        build_if_missing: bool = True,
+        report: Callable[[str, float], object] = lambda _, __: None,
     ) -> Segmenter:
         """Find a model, open an engine on it and run it once, so that the first frame is fast.
 
-        Arguments and errors as for :func:`seg_ros.models.catalogue.find_model` and
-        :func:`seg_ros.engines.open_engine`.
+        Arguments and errors as for :func:`seg_ros.models.catalogue.find_model`,
+        :class:`seg_ros.build.Wish` and :func:`seg_ros.build.open_engine`.
         """
+        from seg_ros.build import Wish, open_engine  # which verifies engines with this class
+
         found = find_model(model, labels)
-        segmenter = cls(open_engine(found, runtime, threads), found.labels, found.name)
+        wish = Wish(runtime, precision, input_size, mask_size, threads)
+        opened = open_engine(found, wish, build_if_missing, report=report)
+        segmenter = cls(opened.engine, found.labels, found.name)
+        segmenter.verification = opened.verification
         warm = segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
         warm.class_mask()
         warm.confidence()

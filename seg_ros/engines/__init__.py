@@ -2,31 +2,86 @@
 
 from __future__ import annotations
 
-from seg_ros.engines.base import Engine, EngineInfo, Inference, SharedEngine
+from functools import lru_cache
+from importlib.util import find_spec
+
+from seg_ros.engines.base import Engine, EngineInfo, Inference, Platform, SharedEngine, parse_size
 from seg_ros.errors import SegRosError
-from seg_ros.models.catalogue import Model
 
-RUNTIMES = ("auto", "openvino")
-"""Values of the ``runtime`` parameter and of ``--runtime``."""
+RUNTIMES = ("auto", "tensorrt", "tensorrt_rtx", "openvino", "torch")
+"""Values of the ``runtime`` parameter and of ``--runtime``; after ``auto``, the fastest first."""
 
-__all__ = ["RUNTIMES", "Engine", "EngineInfo", "Inference", "SharedEngine", "open_engine"]
+PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+"""Values of ``--precision``; after ``auto``, the fastest first and the safest last."""
+
+_ON_GPU = ("tensorrt", "tensorrt_rtx")
+
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "Engine",
+    "EngineInfo",
+    "Inference",
+    "Platform",
+    "SharedEngine",
+    "available_runtimes",
+    "parse_size",
+    "platform",
+    "precisions",
+]
+
+# Runtimes are imported on use: a machine needs only the one it runs.
 
 
-def open_engine(model: Model, runtime: str = "auto", threads: int = 0) -> Engine:
-    """Load ``model`` into a runtime, ready to infer.
+@lru_cache(maxsize=1)
+def available_runtimes() -> tuple[str, ...]:
+    """Return the runtimes that are installed and have their hardware, the fastest first."""
+    return tuple(
+        name
+        for name in RUNTIMES[1:]
+        if find_spec(name) is not None and (name not in _ON_GPU or _has_gpu())
+    )
 
-    Args:
-        model: what to load.
-        runtime: one of :data:`RUNTIMES`; ``auto`` takes the fastest this machine has.
-        threads: CPU threads the engine may use, 0 for all cores.
+
+def _has_gpu() -> bool:
+    if find_spec("cuda") is None:
+        return False
+    from seg_ros.engines.cuda import find_gpu
+
+    return find_gpu() is not None
+
+
+def platform(runtime: str) -> Platform:
+    """Return what an engine of a runtime is built for on this machine.
 
     Raises:
-        SegRosError: unknown runtime, runtime not installed, or the model does not fit.
+        SegRosError: unknown runtime, or it is not installed, too old, or has no GPU.
 
     """
-    if runtime not in RUNTIMES:
+    if runtime not in RUNTIMES[1:]:
         raise SegRosError(f"runtime {runtime!r} is unknown; use one of {', '.join(RUNTIMES)}")
-    # Imported on use: a machine needs only the runtime it runs.
-    from seg_ros.engines.openvino import OpenVinoEngine
+    if find_spec(runtime) is None:
+        extra = {"openvino": "cpu", "torch": "export"}.get(runtime, runtime.replace("_", "-"))
+        raise SegRosError(
+            f"runtime {runtime} is not installed here; pip install 'seg_ros[{extra}]', or use one "
+            f"of {', '.join(available_runtimes()) or 'none'}"
+        )
+    if runtime == "openvino":
+        from seg_ros.engines import openvino
 
-    return OpenVinoEngine(model.path, threads=threads)
+        return openvino.platform()
+    if runtime == "torch":
+        from seg_ros.engines import torch
+
+        return torch.platform()
+    from seg_ros.engines import tensorrt
+
+    return tensorrt.platform(runtime)
+
+
+def precisions(machine: Platform) -> tuple[str, ...]:
+    """Return the precisions that pay on a machine, the fastest first and fp32 last."""
+    if not machine.compute_capability:
+        return ("fp32",)
+    ampere = float(machine.compute_capability) >= 8.0  # the first with bfloat16
+    return ("fp16", "bf16", "fp32") if ampere else ("fp16", "fp32")

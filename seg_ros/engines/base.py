@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from seg_ros.errors import SegRosError
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Read a size as people write it, ``512x1024`` for 512 high and 1024 wide; None if empty.
+
+    Raises:
+        SegRosError: it is neither.
+
+    """
+    if not text:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if found is None:
+        raise SegRosError(f"size {text!r} is not HxW in pixels, such as 512x1024")
+    return int(found[1]), int(found[2])
 
 
 @dataclass(frozen=True)
@@ -24,16 +42,16 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Platform:
-    """What a built engine is bound to: built for one, it is not run on another."""
+    """What an engine is built for; it runs nowhere else."""
 
     runtime: str
-    """Name of the runtime, such as ``tensorrt``."""
+    """One of :data:`seg_ros.engines.RUNTIMES`, not ``auto``."""
     version: str
-    """The runtime's version, such as ``10.3.0``."""
+    """Of the runtime."""
     device: str
-    """Name of the GPU; empty where there is none."""
+    """Name of the GPU or CPU; empty where the engine is portable."""
     compute_capability: str
-    """Of the GPU, such as ``8.7``; empty where there is none."""
+    """Of an NVIDIA GPU, such as ``8.7``; empty otherwise."""
 
 
 @dataclass(frozen=True)

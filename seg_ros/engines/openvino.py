@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from seg_ros.engines.base import Engine, EngineInfo, Inference
+from seg_ros.engines.base import Engine, EngineInfo, Inference, Platform
 from seg_ros.errors import SegRosError
 
 
@@ -20,7 +20,7 @@ class OpenVinoEngine:
     ``1 x C x h x w`` tensor of logits; its normalisation is part of the graph.
 
     Args:
-        path: the ONNX file.
+        source: the ONNX file, or its content.
         threads: CPU threads, 0 for all cores.
 
     Raises:
@@ -28,15 +28,15 @@ class OpenVinoEngine:
 
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        self._path, self._threads = path, threads
-        network = read_network(path)
+    def __init__(self, source: Path | bytes, threads: int = 0) -> None:
+        self._source, self._threads = source, threads
+        network = read_network(source)
         self._input_size = _input_size(network)
         self._class_count = int(network.output().shape[1])
-        compiled = compile_network(network, path, threads)
+        compiled = compile_network(network, _name(source), threads)
         self._request = compiled.create_infer_request()
         self._info = EngineInfo(
-            runtime=f"openvino {ov.get_version().split('-')[0]}",
+            runtime=f"openvino {platform().version}",
             device=str(ov.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip(),
             precision="fp32",
         )
@@ -82,8 +82,8 @@ class OpenVinoEngine:
         Each runs on its part of the threads. On 2 cores that takes a seventh less of their time
         than all threads on one frame (bench/replay.py).
         """
-        network = read_network(self._path)
-        compiled = compile_network(network, self._path, self._threads, callers)
+        network = read_network(self._source)
+        compiled = compile_network(network, _name(self._source), self._threads, callers)
         engines: list[Engine] = []
         for _ in range(callers):
             engine = copy.copy(self)
@@ -92,34 +92,42 @@ class OpenVinoEngine:
         return engines
 
 
-def read_network(path: Path) -> ov.Model:
+def platform() -> Platform:
+    """Return what an engine of this runtime is built for; it is portable."""
+    return Platform("openvino", ov.get_version().split("-")[0], "", "")
+
+
+def read_network(source: Path | bytes) -> ov.Model:
     """Read an ONNX network and see that it has the form of a segmentation network.
 
+    Args:
+        source: the ONNX file, or its content.
+
     Raises:
-        SegRosError: the file cannot be read, is not ONNX or has other inputs or outputs.
+        SegRosError: it cannot be read, is not ONNX or has other inputs or outputs.
 
     """
-    if not path.is_file():
-        raise SegRosError(f"model file {path} does not exist")
+    if isinstance(source, Path) and not source.is_file():
+        raise SegRosError(f"model file {source} does not exist")
     try:
-        network = ov.Core().read_model(path)
+        network = ov.Core().read_model(source)
     except RuntimeError as error:
         raise SegRosError(
-            f"{path}: OpenVINO cannot read this as an ONNX network ({_last_line(error)}); "
+            f"{_name(source)}: OpenVINO cannot read this as an ONNX network ({_last_line(error)}); "
             "the file is damaged or has another format"
         ) from error
-    _check_network(network, path)
+    _check_network(network, _name(source))
     return network
 
 
 def compile_network(
-    network: ov.Model, path: Path, threads: int = 0, frames: int = 1
+    network: ov.Model, name: str, threads: int = 0, frames: int = 1
 ) -> ov.CompiledModel:
     """Compile a network for the CPU, in fp32.
 
     Args:
         network: what to compile.
-        path: where it came from, for messages.
+        name: of where it came from, for messages.
         threads: CPU threads, 0 for all cores.
         frames: at a time, each with its part of the threads.
 
@@ -141,7 +149,7 @@ def compile_network(
     try:
         return ov.Core().compile_model(network, "CPU", options)
     except RuntimeError as error:
-        raise SegRosError(f"{path}: OpenVINO cannot compile it ({_last_line(error)})") from error
+        raise SegRosError(f"{name}: OpenVINO cannot compile it ({_last_line(error)})") from error
 
 
 def _input_size(network: ov.Model) -> tuple[int, int]:
@@ -150,22 +158,26 @@ def _input_size(network: ov.Model) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _check_network(network: ov.Model, path: Path) -> None:
+def _check_network(network: ov.Model, name: str) -> None:
     """Say what is wrong with a network of another form."""
     want = "a model needs one input 1 x H x W x 3 uint8 and one output 1 x C x h x w float32"
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise SegRosError(
-            f"{path}: {len(network.inputs)} inputs and {len(network.outputs)} outputs; {want}"
+            f"{name}: {len(network.inputs)} inputs and {len(network.outputs)} outputs; {want}"
         )
     source, result = network.input(), network.output()
     shape, answer = source.partial_shape, result.partial_shape
     if shape.is_dynamic or answer.is_dynamic:
-        raise SegRosError(f"{path}: input {shape} or output {answer} has no fixed size; {want}")
+        raise SegRosError(f"{name}: input {shape} or output {answer} has no fixed size; {want}")
     size, logits = list(shape.to_shape()), list(answer.to_shape())
     if len(size) != 4 or size[0] != 1 or size[3] != 3 or source.element_type != ov.Type.u8:
-        raise SegRosError(f"{path}: input is {source.element_type} {size}; {want}")
+        raise SegRosError(f"{name}: input is {source.element_type} {size}; {want}")
     if len(logits) != 4 or logits[0] != 1 or result.element_type != ov.Type.f32:
-        raise SegRosError(f"{path}: output is {result.element_type} {logits}; {want}")
+        raise SegRosError(f"{name}: output is {result.element_type} {logits}; {want}")
+
+
+def _name(source: Path | bytes) -> str:
+    return str(source) if isinstance(source, Path) else "stored network"
 
 
 def _last_line(error: Exception) -> str:

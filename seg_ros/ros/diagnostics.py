@@ -43,6 +43,7 @@ class Diagnosis:
         mounting_assumed: bool,
         refused: str,
         reload: str,
+        building: str = "",
     ) -> Any:
         """Return the DiagnosticArray for this moment.
 
@@ -58,6 +59,7 @@ class Diagnosis:
             mounting_assumed: whether nobody has said where the camera sits.
             refused: parameters that keep it from being configured, or empty.
             reload: what became of the last reload, or what waits for one, or empty.
+            building: how far the build of its engine is, or empty.
 
         """
         since = {name: n - self._last.get(name, 0) for name, n in snapshot.counts.items()}
@@ -68,6 +70,8 @@ class Diagnosis:
         silent = now - self._last_arrival
         self._last_time, self._last = now, snapshot.counts
         level, text = self._judge(since, snapshot, active, segmenter is not None, refused)
+        if building:
+            level, text = 1, building
         if level == 0 and not now_ns:  # it is the time before the first message on /clock
             level, text = 1, "use_sim_time is set, but nothing comes on /clock"
         if level == 0 and silent >= _SILENT:
@@ -96,6 +100,7 @@ class Diagnosis:
             values["model"] = segmenter.model_name
             values["engine"] = f"{info.runtime} {info.precision}"
             values["device"] = info.device
+            values["engine verified"] = segmenter.verification or "runs the network as it is"
         status_class = message_class("diagnostic_msgs/msg/DiagnosticStatus")
         pair = message_class("diagnostic_msgs/msg/KeyValue")
         levels = (status_class.OK, status_class.WARN, status_class.ERROR)

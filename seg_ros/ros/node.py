@@ -43,11 +43,13 @@ from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 
 from seg_ros import services, topics
 from seg_ros.camera import CameraModel, load_camera
+from seg_ros.engines import parse_size
 from seg_ros.errors import SegRosError
 from seg_ros.grid import occupancy_values
 from seg_ros.images import color_library, decode_message, encode_jpeg
 from seg_ros.messages import stamp_ns
 from seg_ros.pipeline import Output, Pipeline, Processed
+from seg_ros.progress import BuildLog
 from seg_ros.ros.attention import LiveAttention
 from seg_ros.ros.background import Background
 from seg_ros.ros.diagnostics import Diagnosis
@@ -110,6 +112,8 @@ class SegmentationNode(LifecycleNode):
         self._images = {topic: ReusedImage() for topic in topics.FRAME_OUTPUTS}
         self._camera: CameraModel | None = None
         self._info_problem = ""  # why the last calibration is no use
+        self._build_log = BuildLog()
+        self._building = ""  # what is being done to an engine
         self._grid_problem = ""  # why the last frame has no grid
         self._latest_image: Any = None  # the last that was handled
         self._last_sequence = 0
@@ -223,7 +227,10 @@ class SegmentationNode(LifecycleNode):
         reason = refusal(values, {}, configured=False)
         if self._refused or reason:
             raise SegRosError("; ".join([*self._refused.values(), *([reason] if reason else [])]))
-        pipeline, note = _load(values)
+        try:
+            pipeline, note = _load(values, self._report_build)
+        finally:
+            self._building = ""
         self._vehicle = Vehicle(self, values)
         self._camera = load_camera(values["camera_file"]) if values["camera_file"] else None
         self._apply(pipeline, values)
@@ -239,6 +246,19 @@ class SegmentationNode(LifecycleNode):
         color_library()  # finding out is not for the first frame
         self._pipeline, self._loaded = pipeline, values
         self.get_logger().info(note)
+
+    def _report_build(self, what: str, share: float) -> None:
+        """Say in log and diagnostics how far an engine's build is; the executor waits for it."""
+        if self._build_log.due(what):
+            self._building = f"engine: {self._build_log.line(what, share)}"
+            self.get_logger().info(self._building)
+            self._publish_diagnostics()
+
+    def _report_reload(self, what: str, share: float) -> None:
+        """Say the same from the background; the diagnostics' timer runs meanwhile."""
+        if self._build_log.due(what):
+            self._reload_note = f"engine: {self._build_log.line(what, share)}"
+            self.get_logger().info(self._reload_note)
 
     def _publisher(self, topic: Topic) -> Any:
         return self.create_lifecycle_publisher(
@@ -380,7 +400,7 @@ class SegmentationNode(LifecycleNode):
             raise SegRosError("the node is not configured; configuring it loads the model")
         self._reload_note = f"loading {values['model']}"
         try:
-            pipeline, note = await self._background.run(partial(_load, values))
+            pipeline, note = await self._background.run(partial(_load, values, self._report_reload))
             if self._pipeline is not old:
                 raise SegRosError("the node was cleaned up meanwhile; nothing was changed")
             swap = partial(self._swap, pipeline, values)
@@ -653,23 +673,33 @@ class SegmentationNode(LifecycleNode):
             mounting_assumed=self._mounting_is_assumed(),
             refused="; ".join(self._refused.values()),
             reload=self._reload_note or self._reload_needed(),
+            building=self._building,
         )
         self._diagnostics.publish(self._last_diagnostics)
 
 
-def _load(values: Mapping[str, Any]) -> tuple[Pipeline, str]:
+def _load(values: Mapping[str, Any], report: Callable[[str, float], None]) -> tuple[Pipeline, str]:
     """Load and warm what the parameters name; return it and what to say about it."""
     start = time.monotonic()
     segmenter = Segmenter.load(
-        values["model"], values["labels"], values["runtime"], values["cpu_threads"]
+        values["model"],
+        values["labels"],
+        values["runtime"],
+        values["cpu_threads"],
+        precision=values["precision"],
+        input_size=parse_size(values["input_size"]),
+        mask_size=parse_size(values["mask_size"]),
+        build_if_missing=values["build_if_missing"],
+        report=report,
     )
     pipeline = Pipeline(segmenter)
     pipeline.warm_up()
     pipeline.fusion = FusedGrid() if values["grid_fusion"] else None
     info = segmenter.engine_info
+    verified = f"; verified: {segmenter.verification}" if segmenter.verification else ""
     return pipeline, (
         f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
-        f"ready in {time.monotonic() - start:.1f} s"
+        f"ready in {time.monotonic() - start:.1f} s{verified}"
     )
 
 

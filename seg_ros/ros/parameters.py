@@ -11,7 +11,7 @@ from typing import Any
 
 from seg_ros.attention import parse_pixel
 from seg_ros.camera import Mounting
-from seg_ros.engines import RUNTIMES
+from seg_ros.engines import PRECISIONS, RUNTIMES, parse_size
 from seg_ros.errors import SegRosError
 from seg_ros.grid import PROFILES, GridRules, GridSpec, parse_polygon
 from seg_ros.models.catalogue import DEFAULT
@@ -82,11 +82,47 @@ def _switch(name: str, topic: str) -> ParameterSpec:
 
 PARAMETERS = (
     ParameterSpec("autostart", True, "configure and activate on start"),
-    ParameterSpec("model", DEFAULT, "catalogue name (`seg_ros models`) or ONNX file", reload=True),
+    ParameterSpec(
+        "model",
+        DEFAULT,
+        "catalogue name (`seg_ros models`), ONNX file, checkpoint file or folder, or hub name",
+        reload=True,
+    ),
     ParameterSpec(
         "labels", "", "label set, bundled name or YAML file; empty: the model's own", reload=True
     ),
-    ParameterSpec("runtime", "auto", "what runs the network", choices=RUNTIMES, reload=True),
+    ParameterSpec(
+        "runtime",
+        "auto",
+        "what runs the network; auto: the fastest here",
+        choices=RUNTIMES,
+        reload=True,
+    ),
+    ParameterSpec(
+        "precision",
+        "auto",
+        "of the engine; auto: the fastest that passed verification",
+        choices=PRECISIONS,
+        reload=True,
+    ),
+    ParameterSpec(
+        "input_size",
+        "",
+        "HxW of the network's input, such as 512x1024; empty: the model's own",
+        reload=True,
+    ),
+    ParameterSpec(
+        "mask_size",
+        "",
+        "HxW of the camera: a GPU engine then decides the classes itself; empty: the input's",
+        reload=True,
+    ),
+    ParameterSpec(
+        "build_if_missing",
+        True,
+        "build and verify the engine (minutes, once) where `seg_ros build` has not",
+        reload=True,
+    ),
     ParameterSpec(
         "cpu_threads", 0, "CPU threads of the engine; 0 is all cores", 0, 256, reload=True
     ),
@@ -264,6 +300,8 @@ def refusal(current: Mapping[str, Any], changes: Mapping[str, Any], configured: 
         mounting(merged)
         if merged["attention_query"]:
             parse_pixel(merged["attention_query"])
+        parse_size(merged["input_size"])
+        parse_size(merged["mask_size"])
     except SegRosError as error:
         return str(error)
     if merged["grid_fusion"] and merged["grid_frame"] == merged["base_frame"]:
