@@ -63,7 +63,7 @@ def build_plan(
     network: tensorrt.INetworkDefinition = builder.create_network(
         1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     )
-    _parse(trt, onnx, network)
+    parser = _parse(trt, onnx, network)
     network.name = _encoder_precision(trt, network)
     timings: tensorrt.ITimingCache = None
     if timing_cache is not None and runtime == "tensorrt":
@@ -71,6 +71,7 @@ def build_plan(
         if not config.set_timing_cache(timings, False):
             log.info("%s is of another GPU or version: timing again", timing_cache)
     plan = builder.build_serialized_network(network, config)
+    del parser
     if monitor.failure is not None:
         raise monitor.failure
     if plan is None:
@@ -97,12 +98,15 @@ def _set_target(trt: ModuleType, config: tensorrt.IBuilderConfig, gpu: Gpu) -> N
         config.set_compute_capability(target, 0)
 
 
-def _parse(trt: ModuleType, onnx: Path, network: tensorrt.INetworkDefinition) -> None:
+def _parse(
+    trt: ModuleType, onnx: Path, network: tensorrt.INetworkDefinition
+) -> tensorrt.OnnxParser:
+    """Fill the network. The parser owns its weights: it has to live until the engine is built."""
     if not onnx.is_file():
         raise SegRosError(f"{onnx} does not exist")
     parser: tensorrt.OnnxParser = trt.OnnxParser(network, logger(trt))
     if parser.parse_from_file(str(onnx)):
-        return
+        return parser
     reasons = []
     for index in range(parser.num_errors):
         error: tensorrt.ParserError = parser.get_error(index)
