@@ -29,7 +29,7 @@ from seg_ros.segmenter import Segmenter
 from seg_ros.store import EngineKey, EngineMissingError, EngineStore, Entry
 from seg_ros.verify import Limits, Verification, choose_frames, verify
 
-Report = Callable[[str, float], object]
+Report = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0 to 1; NaN: not known."""
 
 
@@ -113,6 +113,14 @@ def _check(wish: Wish) -> None:
         )
 
 
+def _check_form(model: Model, wish: Wish) -> None:
+    if wish.runtime == "torch" and model.form is not Form.CHECKPOINT:
+        raise SegRosError(
+            f"{model.path}: torch cannot run an ONNX network; use another runtime, or give the "
+            "checkpoint it was made from"
+        )
+
+
 def _open(
     model: Model, wish: Wish, build_if_missing: bool, store: EngineStore, report: Report
 ) -> Opened:
@@ -121,6 +129,7 @@ def _open(
         from seg_ros.engines.openvino import OpenVinoEngine
 
         return Opened(OpenVinoEngine(model.path, wish.threads), "")
+    _check_form(model, wish)
     with tempfile.TemporaryDirectory(prefix="seg_ros-") as work:
         network = Network(model, Path(work), wish.input_size)
         try:
@@ -200,6 +209,7 @@ def build(
     """
     check, store = check or Check(), store or EngineStore()
     machine = platform(wish.runtime)
+    _check_form(network.model, wish)
     candidates = _candidates(wish, machine)
     with store.lock(network.sha256):
         if reuse:

@@ -94,7 +94,7 @@ class Segmenter:
         input_size: tuple[int, int] | None = None,
         mask_size: tuple[int, int] | None = None,
         build_if_missing: bool = True,
-        report: Callable[[str, float], object] = lambda _, __: None,
+        report: Callable[[str, float], None] = lambda _, __: None,
     ) -> Segmenter:
         """Find a model, open an engine on it and run it once, so that the first frame is fast.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import Drive
+from seg_ros.drive import SYNTHETIC, Drive, DriveFrame
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.segmenter import Segmenter
@@ -108,12 +108,9 @@ def choose_frames(drive: Drive, count: int = FRAMES) -> list[NDArray[np.uint8]]:
         SegRosError: no frame can be decoded.
 
     """
-    total = drive.frame_count or 0
-    step = max(1, total // count)
+    step = max(1, (drive.frame_count or 0) // count)
     frames = []
-    for frame in drive.frames():
-        if frame.index % step:
-            continue
+    for frame in _every(drive, step):
         try:
             frames.append(frame.decode())
         except SegRosError:
@@ -125,13 +122,21 @@ def choose_frames(drive: Drive, count: int = FRAMES) -> list[NDArray[np.uint8]]:
     return frames
 
 
+def _every(drive: Drive, step: int) -> Iterator[DriveFrame]:
+    if drive.name != SYNTHETIC:
+        yield from (frame for frame in drive.frames() if frame.index % step == 0)
+        return
+    for index in range(0, drive.frame_count or 0, step):  # those between are not even rendered
+        yield from drive.frames(index, index + 1)
+
+
 def verify(
     engine: Segmenter,
     reference: Segmenter,
     frames: Sequence[NDArray[np.uint8]],
     source: str,
     limits: Limits | None = None,
-    report: Callable[[str, float], object] = lambda _, __: None,
+    report: Callable[[str, float], None] = lambda _, __: None,
 ) -> Verification:
     """Compare the masks an engine makes with those of the reference.
 

@@ -51,7 +51,7 @@ class OpenVinoAttention:
             ops.gather(weights, query, np.int64(axis)),
         ]
         part = ov.Model(answers, [*self._network.get_parameters(), query], "attention")
-        self._request = compile_network(part, self._path, self._threads).create_infer_request()
+        self._request = compile_network(part, str(self._path), self._threads).create_infer_request()
         self._answer_shape = (self.shapes[index][0], self.shapes[index][2])
 
     def infer(self, image: NDArray[np.uint8], query: int | None) -> NDArray[np.float32]:
