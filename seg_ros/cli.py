@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--topic", default="", help="camera topic of a bag with several")
     command.add_argument("-o", "--out", type=Path, required=True, help="folder for the outputs")
     command.add_argument("--replace", action="store_true", help="replace outputs already there")
-    command.add_argument("--model", default=DEFAULT, help="catalogue name or ONNX file")
+    command.add_argument("--model", default=DEFAULT, help=_MODEL_HELP)
     command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
     command.add_argument("--stage", type=int, default=4, help="of the encoder, 1 to 4 (default 4)")
     command.add_argument("--block", type=int, help="of the stage, from 1 (default the last)")

@@ -6,7 +6,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from seg_ros.engines import Inference, open_engine
+from seg_ros.build import Wish, open_engine
+from seg_ros.engines import Inference
 from seg_ros.errors import SegRosError
 from seg_ros.labels import load_label_set
 from seg_ros.models import catalogue as catalogue_module
@@ -116,14 +117,14 @@ def test_a_network_of_another_form(tmp_path, arguments, said):
     path = network(tmp_path, **arguments)
     model = catalogue_module.Model("net", path, load_label_set("camvid"))
     with pytest.raises(SegRosError) as error:
-        open_engine(model)
+        open_engine(model, Wish("openvino"))
     assert said in str(error.value)
     assert "a model needs one input 1 x H x W x 3 uint8" in str(error.value)
 
 
 def test_unknown_runtime():
     with pytest.raises(SegRosError, match="runtime 'tpu' is unknown; use one of auto, openvino"):
-        open_engine(find_model(), "tpu")
+        open_engine(find_model(), Wish("tpu"))
 
 
 def test_the_mask_is_the_argmax_of_the_engines_own_logits(segmenter, scene):
