@@ -82,6 +82,7 @@ setup(
         "tensorrt": ["cuda-python>=12.9", "onnx>=1.17", "tensorrt>=10.3"],
         "tensorrt-rtx": ["cuda-python>=12.9", "onnx>=1.17", "tensorrt_rtx_cu13>=1.7"],
         "ray": ["ray>=2.40"],
+        "test": ["pytest"],  # has colcon test run pytest
         "dev": [
             "mypy>=2.0",
             "pytest>=8",

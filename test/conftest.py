@@ -22,6 +22,25 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 use_shared_memory()
 
 
+def _own_module(name: str, parent: Any, **path: Any) -> Any:
+    return None if name.startswith("test_launch_") else pytest.Module.from_parent(parent, **path)
+
+
+# The plugin of launch_testing imports every file by itself, and takes a skip in one for all. So it
+# gets to see those of launch tests alone.
+if hasattr(pytest, "version_tuple"):
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> Any:
+        return _own_module(module_path.name, parent, path=module_path)
+
+else:  # pytest 6, on Ubuntu 22.04
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(path: Any, parent: Any) -> Any:
+        return _own_module(path.basename, parent, fspath=path)
+
+
 @pytest.fixture(scope="session")
 def segmenter() -> Segmenter:
     return Segmenter.load()
