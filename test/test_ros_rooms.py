@@ -56,7 +56,7 @@ def test_defaults_are_allowed():
     [
         ({"overlay_opacity": 0.2}, True, ""),
         ({"overlay_opacity": 1.2}, False, "overlay_opacity is 1.2; it must be 0 to 1"),
-        ({"runtime": "tpu"}, False, "runtime is 'tpu'; use one of auto, openvino"),
+        ({"runtime": "tpu"}, False, "runtime is 'tpu'; use one of auto, tensorrt"),
         ({"model": "x.onnx"}, False, ""),
         ({"model": "x.onnx", "runtime": "openvino"}, True, ""),
         ({"base_frame": "map"}, True, "base_frame takes effect when the node is configured"),
