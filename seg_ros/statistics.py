@@ -40,8 +40,8 @@ class FrameStatistics:
     decoded), ``failed`` (the engine or an output could not handle it) or ``unwanted`` (nobody
     listened). ``lost`` counts frames the publisher sent and the middleware did not deliver,
     ``camera_info_rejected`` calibrations that were no use, ``time_jumps`` steps back in time.
-    The attention mosaic takes frames of its own accord: those that arrive while someone looks are
-    ``attention_published``, ``attention_dropped`` or ``attention_failed``.
+    What was not dropped goes on to the attention mosaic while someone looks, and is counted there
+    as ``attention_published``, ``attention_dropped`` or ``attention_failed``.
 
     Args:
         window: how many of the latest frames the latencies are kept of.

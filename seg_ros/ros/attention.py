@@ -22,7 +22,7 @@ _OPENED_BY = ("model", "labels", "cpu_threads", "attention_stage")
 
 
 class LiveAttention:
-    """Publishes a mosaic of the latest frame. The masks do not wait for it.
+    """Publishes a mosaic of the latest frame after its mask. The masks do not wait for it.
 
     It has a network of its own, opened when the first frame comes for someone who listens, and
     opened anew when the model or the stage changes. Frames that come meanwhile, or faster than it

@@ -270,14 +270,19 @@ class SegmentationNode(LifecycleNode):
         result = super().on_activate(state)
         assert self._pipeline is not None
         self._publish_labels(self._pipeline)
-        self._worker = LatestWorker(self._handle, lambda _: self.statistics.count("dropped"))
-        self._attention = LiveAttention(
+        self._attention = attention = LiveAttention(
             self._attention_publisher,
             # What is loaded, not what a reload would load.
             lambda: {**self._values, **{name: self._loaded[name] for name in RELOADED}},
             self.statistics,
             self.get_logger(),
         )
+
+        def handle(item: _Item) -> None:
+            self._handle(item)
+            attention.submit(item[0])  # the mask first: both want all cores
+
+        self._worker = LatestWorker(handle, lambda _: self.statistics.count("dropped"))
         self._last_sequence = 0
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
         if not self._values["camera_file"]:
@@ -335,12 +340,12 @@ class SegmentationNode(LifecycleNode):
         for subscription in self._frame_subscriptions:
             self.destroy_subscription(subscription)
         self._frame_subscriptions.clear()
-        if self._attention is not None:
-            self._attention.stop()
-            self._attention = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = self._latest_image = None
+            assert self._attention is not None
+            self._attention.stop()
+            self._attention = None
             counts = self.statistics.snapshot().counts
             summary = ", ".join(f"{name} {n}" for name, n in counts.items())
             self.get_logger().info(summary)
@@ -480,8 +485,6 @@ class SegmentationNode(LifecycleNode):
         self._count_lost(info.get("publication_sequence_number"))
         if self._worker is not None:
             self._worker.submit((message, received))
-        if self._attention is not None:
-            self._attention.submit(message)
 
     def _count_lost(self, sequence: int | None) -> None:
         """Count the publisher's messages that never came here: its numbers have gaps."""
