@@ -27,7 +27,7 @@ import onnx
 import torch
 import yaml
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 from train import (
     CLASSES,
@@ -47,6 +47,12 @@ from train import (
     torch_predictor,
 )
 from transformers import SegformerForSemanticSegmentation
+
+from seg_ros.labels import load_label_set
+from seg_ros.models import folding
+from seg_ros.models.checkpoint import Checkpoint
+from seg_ros.models.export import export_onnx
+from seg_ros.models.options import Normalisation
 
 log = logging.getLogger("ship")
 
@@ -76,7 +82,6 @@ PALETTE[: len(CLASSES)] = [
     (0, 64, 64),
     (192, 128, 0),
 ]
-OPSET = 18
 SMALL = 1024
 """Weights with fewer elements than this stay float32: they are no gain to halve."""
 
@@ -154,21 +159,6 @@ def round_weights(model: SegformerForSemanticSegmentation) -> None:
                 parameter.copy_(parameter.half().float())
 
 
-def fold_norm(network: FoldedSegformer) -> FoldedSegformer:
-    """Copy the network, with the decode head's batch norm made part of its projections."""
-    folded = copy.deepcopy(network).eval()
-    head = folded.model.decode_head
-    norm = head.batch_norm
-    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    with torch.no_grad():
-        for projection in head.linear_projections:
-            projection.proj.weight.mul_(gain[:, None])
-            projection.proj.bias.mul_(gain)
-        head.linear_projections[0].proj.bias.add_(norm.bias - norm.running_mean * gain)
-    head.batch_norm = nn.Identity()
-    return folded
-
-
 def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Halve the file: keep large weights as float16, cast to float32 where they are used.
 
@@ -195,28 +185,10 @@ def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def export_onnx(network: FoldedSegformer) -> onnx.ModelProto:
-    """Write the folded network as ONNX in float32, preprocessing inside."""
-    height, width = INPUT_SIZE
-    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
-    program = torch.onnx.export(
-        fold_norm(network),
-        (example,),
-        input_names=["image"],
-        output_names=["logits"],
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    model = program.model_proto
-    # The exporter leaves traces of the source, its paths included, on everything.
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del model.graph.value_info[:]
-    del model.graph.metadata_props[:]
-    onnx.checker.check_model(model)
-    return model
+def fold(model: SegformerForSemanticSegmentation) -> folding.FoldedSegformer:
+    """Fold a model the way the package folds every checkpoint; its batch norm goes too."""
+    labels, normalisation = load_label_set("camvid"), Normalisation(tuple(MEAN), tuple(STD))
+    return folding.FoldedSegformer(Checkpoint(model.eval(), labels, normalisation, "Hugging Face"))
 
 
 def largest_difference(model: SegformerForSemanticSegmentation, path: Path) -> float:
@@ -238,7 +210,7 @@ def export(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     save_folder(model, args.out)
     path = args.out / f"{args.name}.onnx"
-    onnx.save(store_as_float16(export_onnx(FoldedSegformer(model))), path)
+    onnx.save(store_as_float16(export_onnx(fold(model), INPUT_SIZE)), path)
     log.info(
         "%s: %.2f MB, logits within %.1e of the Hugging Face model's",
         path,
@@ -410,8 +382,6 @@ def main(arguments: list[str] | None = None) -> None:
     command.set_defaults(run=watch)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for talkative in ("onnxscript", "onnx_ir", "torch.onnx"):
-        logging.getLogger(talkative).setLevel(logging.ERROR)
     torch.set_num_threads(args.threads)
     args.run(args)
 
