@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from support import write_bag
 
-from seg_ros.camera import CameraModel, save_camera
+from seg_ros.camera import CameraModel, load_camera, save_camera
 from seg_ros.errors import SegRosError
 from seg_ros.ros.launching import (
     REPLAY_ARGUMENTS,
@@ -17,6 +18,7 @@ from seg_ros.ros.launching import (
 from seg_ros.ros.parameters import BY_NAME
 from seg_ros.ros.params_file import parameters_for
 from seg_ros.ros.recording import open_recording
+from seg_ros.share import share_file
 from seg_ros.synthetic import SyntheticDrive
 
 DEFAULTS = {argument.name: argument.default for argument in SEGMENTATION_ARGUMENTS}
@@ -65,6 +67,22 @@ def test_arguments_go_before_the_parameter_file(tmp_path):
         "image_transport": "raw",
         "autostart": False,
     }
+
+
+@pytest.mark.parametrize("name", ["segmentation", "cpu", "desktop_gpu", "jetson"])
+def test_the_shipped_parameter_files_are_good(name):
+    (setup,) = setups(params_file=share_file(f"config/{name}.yaml"))
+    assert setup.values["model"] == "default"
+
+
+@pytest.mark.parametrize("name", ["pinhole", "fisheye"])
+def test_the_shipped_cameras_are_good_and_see_the_ground(name):
+    camera = load_camera(share_file(f"config/cameras/{name}.yaml"))
+    foot = np.array([[camera.mounting.x, camera.mounting.y, 0.0]])
+    heading = np.array([[np.cos(camera.mounting.yaw), np.sin(camera.mounting.yaw), 0.0]])
+    (pixel,) = camera.project(foot + 5 * heading)
+    assert 0 <= pixel[0] < camera.width
+    assert camera.height / 3 < pixel[1] < camera.height
 
 
 def test_several_cameras_are_a_node_each(tmp_path):

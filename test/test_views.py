@@ -111,7 +111,7 @@ def test_foxglove_lays_every_panel_out_once(foxglove):
     assert scene["followTf"] == BY_NAME["base_frame"].default
 
 
-@pytest.mark.parametrize("folder", ["launch", "config", "rviz"])
+@pytest.mark.parametrize("folder", ["launch", "config", "config/cameras", "rviz"])
 def test_everything_is_installed_where_ament_looks(folder):
     """Each file of these folders; a pattern of setup.py that misses one would not say so."""
     import ast

@@ -39,6 +39,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 
 from seg_ros import services, topics
@@ -290,7 +291,7 @@ class SegmentationNode(LifecycleNode):
         assert self._vehicle is not None
         for topic, callback in self._vehicle.subscriptions().items():
             self._subscribe(topic, callback)
-        self._subscribe(self._image_input(), self._on_image)
+        self._subscribe(self._image_input(), _with_info(self._on_image))
         self.get_logger().info(f"active, listening on {self._image_topic()}")
         return result
 
@@ -704,6 +705,13 @@ def _load(values: Mapping[str, Any], report: Callable[[str, float], None]) -> tu
         f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
         f"ready in {time.monotonic() - start:.1f} s{verified}"
     )
+
+
+def _with_info(callback: Callable[[Any, Mapping[str, Any]], None]) -> Callable[..., None]:
+    """Return a callback of a message and its info as this rclpy takes it."""
+    if hasattr(Subscription, "CallbackType"):
+        return callback
+    return lambda message: callback(message, {})  # Humble hands over the message alone
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
