@@ -1,0 +1,19 @@
+# ROS 2 Jazzy and TensorRT for a desktop GPU. Not tested.
+#   docker build -f docker/desktop_gpu.Dockerfile -t seg_ros .
+#   docker run --rm --gpus all --net host --ipc host -v seg_ros_cache:/root/.cache seg_ros
+# --ipc host: images pass through shared memory; the volume keeps engines that took minutes to build.
+FROM ros:jazzy
+SHELL ["/bin/bash", "-c"]
+WORKDIR /ws
+COPY . src/seg_ros
+RUN apt-get update -q \
+    && apt-get install -qy --no-install-recommends python3-pip \
+    && rosdep update --rosdistro jazzy \
+    && rosdep install --from-paths src --ignore-src -y --skip-keys rviz2 \
+    && rm -rf /var/lib/apt/lists/*
+# Engines from pip, with the CUDA libraries they need; the driver is the host's.
+RUN python3 -m pip install --no-cache-dir --break-system-packages './src/seg_ros[tensorrt]' 'numpy<2' \
+    && python3 -m pip uninstall -y --break-system-packages seg_ros
+RUN source /opt/ros/jazzy/setup.bash && colcon build --packages-select seg_ros
+ENTRYPOINT ["/bin/bash", "-c", "source install/setup.bash && exec \"$@\"", "--"]
+CMD ["ros2", "launch", "seg_ros", "segmentation.launch.py"]
