@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from seg_ros.engines import open_engine
+from seg_ros.engines.openvino import OpenVinoEngine
 from seg_ros.errors import SegRosError
-from seg_ros.models.catalogue import Form, Model, find_model
+from seg_ros.models.catalogue import Form, find_model
 from seg_ros.models.network import Network
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -196,8 +196,7 @@ def test_a_uint8_image_needs_nothing_said(tmp_path, image):
 
 def test_the_engine_takes_what_comes_out(tmp_path, image):
     _, path = wrapped(tmp_path, shape=("n", 3, "h", "w"), size=SIZE)
-    model = Model("small", path, find_model(str(tmp_path / "small.onnx")).labels)
-    logits = open_engine(model, "openvino").infer(image).logits()
+    logits = OpenVinoEngine(path).infer(image).logits()
     assert np.abs(logits - expected(tmp_path, normalised(image))[0]).max() < 1e-3
 
 

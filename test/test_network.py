@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from seg_ros.engines import open_engine
+from seg_ros.engines.openvino import OpenVinoEngine
 from seg_ros.errors import SegRosError
 from seg_ros.labels import Kind, load_label_set
 from seg_ros.models import huggingface
-from seg_ros.models.catalogue import Form, Model, find_model
+from seg_ros.models.catalogue import Form, find_model
 from seg_ros.models.names import label_set_of
 from seg_ros.models.network import Network
 
@@ -347,9 +347,8 @@ def test_engines_compute_what_torch_computes(b0):
     image = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
     with torch.inference_mode():
         expected = b0.torch()(torch.from_numpy(image[None])).numpy()[0]
-    model = Model("b0", b0.onnx(), b0.labels)
     answers = [
-        open_engine(model, "openvino").infer(image).logits(),
+        OpenVinoEngine(b0.onnx()).infer(image).logits(),
         runtime.InferenceSession(b0.onnx()).run(None, {"image": image[None]})[0][0],
     ]
     for logits in answers:
