@@ -12,8 +12,9 @@ VENV := .venv
 READY := $(VENV)/.ready
 TEST_READY := $(VENV)/.test_ready
 INSTALL := -m pip install --quiet --constraint constraints.txt --editable
-# The wheels of ROS 2 set library paths once per process tree; another environment's must not leak in.
-RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH
+# The wheels of ROS 2 set library paths once per process tree; neither another environment's nor those of a sourced ROS
+# may leak in.
+RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH -u PYTHONPATH -u AMENT_PREFIX_PATH
 
 .PHONY: demo test readme clean
 
