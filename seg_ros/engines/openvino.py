@@ -160,7 +160,11 @@ def _input_size(network: ov.Model) -> tuple[int, int]:
 
 def _check_network(network: ov.Model, name: str) -> None:
     """Say what is wrong with a network of another form."""
-    want = "a model needs one input 1 x H x W x 3 uint8 and one output 1 x C x h x w float32"
+    want = (
+        "a model needs one input 1 x H x W x 3 uint8 and one output 1 x C x h x w float32; "
+        "another network is wrapped where the YAML beside it says how it takes images "
+        "(docs/models.md)"
+    )
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise SegRosError(
             f"{name}: {len(network.inputs)} inputs and {len(network.outputs)} outputs; {want}"
