@@ -123,7 +123,7 @@ def test_a_network_of_another_form(tmp_path, arguments, said):
 
 
 def test_unknown_runtime():
-    with pytest.raises(SegRosError, match="runtime 'tpu' is unknown; use one of auto, openvino"):
+    with pytest.raises(SegRosError, match="runtime 'tpu' is unknown; use one of auto, tensorrt"):
         open_engine(find_model(), Wish("tpu"))
 
 
@@ -188,11 +188,12 @@ def test_wrong_frames(segmenter):
 def test_the_core_imports_without_ros_torch_or_a_gpu():
     """In a process of its own: import every room but the ROS ones with those modules missing.
 
-    What turns a checkpoint into a network needs torch, and is imported where one is built.
+    What turns a checkpoint into a network, and its engine, need torch: imported where used.
     """
     code = """
 import importlib, pkgutil, sys
 builders = {f"seg_ros.models.{room}" for room in ("checkpoint", "layouts", "folding", "export")}
+builders |= {f"seg_ros.engines.{room}" for room in ("torch", "torch_attention")}
 for name in ("rclpy", "torch", "tensorrt", "cuda", "launch", "cv_bridge", "transformers"):
     sys.modules[name] = None
 import seg_ros
