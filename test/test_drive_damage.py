@@ -20,6 +20,7 @@ from recordings import (
 from rosbags.rosbag2 import CompressionMode
 
 from seg_ros.drive import open_drive
+from seg_ros.drive.sqlite_file import SqliteFile
 from seg_ros.errors import SegRosError
 
 COUNT = 12
@@ -208,11 +209,14 @@ def test_a_sqlite3_recorder_that_was_killed(tmp_path, journal):
 
 
 def test_a_page_that_is_only_partly_there_is_not_read(tmp_path):
-    # sqlite takes the missing part of the last page for zeros, the end of a picture for black.
+    # sqlite 3.40 takes the missing part of the last page for zeros, a picture's end for black; 3.54
+    # tells most of it. Neither is to see that page.
     bag = write_rosbag2(tmp_path / "a", MESSAGES, sqlite=True)
     data = (bag / "a.db3").read_bytes()
     for page in range(8, len(data) // 4096):
         (bag / "a.db3").write_bytes(data[: page * 4096 + 300])
+        with SqliteFile(bag / "a.db3", "a")._connect() as database:
+            assert list(database.execute("PRAGMA page_count")) == [(page,)]
         frames, problem = read(bag)
         assert whole(frames) == [stamp(i) for i in range(len(frames))], page
         assert "it was cut off" in problem
