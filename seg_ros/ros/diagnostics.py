@@ -157,5 +157,6 @@ def _silence(topic: str, seconds: float, publishers: int) -> str:
     if not publishers:
         return text + "nobody publishes it; check the name and the remapping"
     return text + (
-        f"{publishers} publish it but no frame arrives; see 'No image appears' in the README"
+        f"{publishers} publish it but no frame arrives; see 'No image appears' in "
+        "docs/troubleshooting.md"
     )
