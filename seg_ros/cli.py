@@ -349,7 +349,7 @@ def _compare(options: argparse.Namespace) -> int:
     contenders = Contender.parse(options.a), Contender.parse(options.b)
     folder = OutputFolder(options.out, options.replace, COMPARE_NAMES)
     first, second = (
-        Segmenter.load(contender.model, labels, contender.runtime)
+        _open_contender(contender, labels)
         for contender, labels in zip(contenders, (options.labels_a, options.labels_b), strict=True)
     )
     about = {
@@ -371,6 +371,17 @@ def _compare(options: argparse.Namespace) -> int:
     print(comparison_table(values))
     print(f"look at {options.out}/compare.html; the video alone is compare.mp4")
     return 0
+
+
+def _open_contender(contender: Contender, labels: str) -> Segmenter:
+    with EngineProgress() as progress:
+        return Segmenter.load(
+            contender.model,
+            labels,
+            contender.runtime,
+            precision=contender.precision,
+            report=progress,
+        )
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
