@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--replace", action="store_true", help="replace outputs already there")
     command.add_argument("--model", default=DEFAULT, help=_MODEL_HELP)
     command.add_argument("--labels", default="", help="label set: bundled name or YAML file")
+    _add_size(command)
     command.add_argument("--stage", type=int, default=4, help="of the encoder, 1 to 4 (default 4)")
     command.add_argument("--block", type=int, help="of the stage, from 1 (default the last)")
     command.add_argument("--head", type=_head, help="from 1, or all (default all)")
@@ -199,6 +200,10 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
         choices=PRECISIONS,
         help="auto: the fastest that passes verification",
     )
+    _add_size(command)
+
+
+def _add_size(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--size", default="", metavar="HxW", help="of the network's input (default: the model's)"
     )
@@ -317,7 +322,7 @@ def _attention(options: argparse.Namespace) -> int:
     query = parse_pixel(options.query) if options.query else None
     drive = open_drive(options.drive, options.topic)
     model = find_model(options.model, options.labels)
-    network = AttentionNetwork.load(model, options.stage, options.block)
+    network = AttentionNetwork.load(model, options.stage, options.block, parse_size(options.size))
     network.check_head(options.head)
     folder = OutputFolder(options.out, options.replace, ATTENTION_NAMES)
     with tqdm(total=drive.frame_count, unit="frame", desc="attention") as bar:

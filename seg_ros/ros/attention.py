@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from seg_ros.attention import AttentionNetwork, attention_picture, parse_pixel
+from seg_ros.engines import parse_size
 from seg_ros.errors import SegRosError
 from seg_ros.images import decode_message
 from seg_ros.models.catalogue import find_model
@@ -17,7 +18,7 @@ from seg_ros.statistics import FrameStatistics
 
 _QUIET = 5.0
 """Seconds in which the same message is logged once."""
-_OPENED_BY = ("model", "labels", "cpu_threads", "attention_stage")
+_OPENED_BY = ("model", "labels", "cpu_threads", "input_size", "attention_stage")
 """Parameters after whose change the network is opened anew."""
 
 
@@ -93,7 +94,10 @@ class LiveAttention:
             try:
                 model = find_model(values["model"], values["labels"])
                 self._network = AttentionNetwork.load(
-                    model, values["attention_stage"], threads=values["cpu_threads"]
+                    model,
+                    values["attention_stage"],
+                    size=parse_size(values["input_size"]),
+                    threads=values["cpu_threads"],
                 )
             except SegRosError as error:
                 self._network = error
