@@ -353,19 +353,23 @@ def _compare(options: argparse.Namespace) -> int:
     drive = open_drive(options.drive, options.topic)
     contenders = Contender.parse(options.a), Contender.parse(options.b)
     folder = OutputFolder(options.out, options.replace, COMPARE_NAMES)
-    first, second = (
-        _open_contender(contender, labels)
-        for contender, labels in zip(contenders, (options.labels_a, options.labels_b), strict=True)
-    )
+    inputs = checksums(Path(options.drive)) if options.drive != SYNTHETIC else {}
+    segmenters = []
+    for contender, labels, letter in zip(
+        contenders, (options.labels_a, options.labels_b), "AB", strict=True
+    ):
+        segmenters.append(_open_contender(contender, labels))
+        file = find_model(contender.model, labels).path
+        inputs |= {f"{letter}: {name}": digest for name, digest in checksums(file).items()}
     about = {
         "command": shlex.join(["seg_ros", *options.arguments]),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "inputs": checksums(Path(options.drive)) if options.drive != SYNTHETIC else {},
+        "inputs": inputs,
     }
     with tqdm(total=drive.frame_count, unit="frame", desc="compare") as bar:
         comparison = Comparison(
             (contenders[0].name, contenders[1].name),
-            (first, second),
+            (segmenters[0], segmenters[1]),
             drive,
             on_frame=bar.update,
             on_bad_frame=lambda message: bar.write(f"seg_ros compare: {message}", sys.stderr),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from seg_ros.compare_page import write_compare_page
 from seg_ros.drive import Drive, DriveFrame, read_ahead
-from seg_ros.engines import RUNTIMES
+from seg_ros.engines import PRECISIONS, RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.evaluate import Scores, confusion_matrix, scores
 from seg_ros.labels import UNLABELLED, ClassLabel, Kind, LabelSet
@@ -59,19 +59,23 @@ class Contender:
         """Read it; a file whose name has an @ in it is a model all the same.
 
         Raises:
-            SegRosError: what follows the @ is no runtime.
+            SegRosError: what follows the @ is no runtime, or what follows the colon no precision.
 
         """
         name = Path(text).name
         model, at, engine = text.rpartition("@")
         if not at or Path(text).expanduser().exists():
             return cls(name, text)
-        runtime, _, precision = engine.partition(":")
-        if runtime not in RUNTIMES:
-            raise SegRosError(
-                f"{text!r}: runtime {runtime!r} is unknown; write MODEL, MODEL@RUNTIME or "
-                f"MODEL@RUNTIME:PRECISION with a runtime of {', '.join(RUNTIMES)}"
-            )
+        runtime, colon, precision = engine.partition(":")
+        for what, value, known in (
+            ("runtime", runtime, RUNTIMES),
+            ("precision", precision if colon else "auto", PRECISIONS),
+        ):
+            if value not in known:
+                raise SegRosError(
+                    f"{text!r}: {what} {value!r} is unknown; write MODEL, MODEL@RUNTIME or "
+                    f"MODEL@RUNTIME:PRECISION with a {what} of {', '.join(known)}"
+                )
         return cls(name, model, runtime, precision or "auto")
 
 

@@ -86,6 +86,9 @@ def test_a_file_with_an_at_is_a_model_and_a_wrong_runtime_an_error(tmp_path):
     assert Contender.parse(str(file)) == Contender("best@3.onnx", str(file))
     with pytest.raises(SegRosError, match="runtime 'opnvino' is unknown; write MODEL"):
         Contender.parse("default@opnvino")
+    for text in ("default@auto:fp8", "default@auto:"):
+        with pytest.raises(SegRosError, match=r"precision '(fp8)?' is unknown; write MODEL"):
+            Contender.parse(text)
 
 
 def test_common_classes_are_those_of_the_same_name():
@@ -246,7 +249,8 @@ def test_a_model_agrees_with_itself_on_the_command_line(tmp_path, scene, capsys)
     assert values["disagreements"] == []
     assert values["a"]["engine"].startswith("openvino")
     assert values["command"].startswith("seg_ros compare default default@openvino")
-    assert list(values["inputs"]) == ["bag/bag.mcap", "bag/metadata.yaml"]
+    models = [f"{letter}: camvid-b0.onnx" for letter in "AB"]
+    assert list(values["inputs"]) == ["bag/bag.mcap", "bag/metadata.yaml", *models]
     assert len(values["outputs"]["compare.mp4"]) == 64
     assert "all pixels, the same class  1.0000" in capsys.readouterr().out
     assert cli.main(["compare", "default", "default@x", str(bag), "-o", str(tmp_path / "b")]) == 1
