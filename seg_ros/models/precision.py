@@ -156,7 +156,8 @@ def _check_form(graph: onnx.GraphProto, network: Path) -> tuple[int, int]:
     if image.elem_type != TensorProto.UINT8 or len(size) != 4 or size[::3] != [1, 3] or 0 in size:
         raise SegRosError(f"{network}: input `image` has another type or shape, {size}; {want}")
     if logits.elem_type != TensorProto.FLOAT or len(answer) != 4 or answer[0] != 1 or 0 in answer:
-        raise SegRosError(f"{network}: output `logits` has another type or shape, {answer}; {want}")
+        sizes = " x ".join(str(size or "?") for size in answer)
+        raise SegRosError(f"{network}: output `logits` has another type or shape, {sizes}; {want}")
     if answer[1] > 255:
         raise SegRosError(f"{network}: {answer[1]} classes do not fit a uint8 class mask")
     return size[1], size[2]
