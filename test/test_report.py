@@ -18,7 +18,7 @@ from seg_ros.grid import GridSpec
 from seg_ros.images import encode_jpeg
 from seg_ros.labels import ClassLabel, Kind, LabelSet
 from seg_ros.messages import bag_messages
-from seg_ros.page import parts
+from seg_ros.page import Chart, Page, Screen, Series, Timeline, parts, write_page
 from seg_ros.provenance import checksums
 from seg_ros.report import RunInfo, report_values, write_report
 from seg_ros.result_bag import GRID_TOPIC, OVERLAY_TOPIC, ResultBag
@@ -398,4 +398,48 @@ def test_pictures_instead_of_a_video_follow_too(browser, tmp_path, bag, monkeypa
     browser.execute_script("document.getElementById('play').click()")  # from its end: anew
     wait_until(lambda: where(browser).startswith("frame 0,"), "the start", 10)
     wait_until(lambda: where(browser).startswith(f"frame {COUNT - 1},"), "the end", 10)
+    assert complaints(browser) == []
+
+
+def test_a_long_drive_is_drawn_with_its_extremes_and_its_gaps(browser, tmp_path):
+    count = 9000
+    values = [50.0] * count
+    values[4321], values[4322] = 90.0, 10.0
+    values[2000:3000] = [None] * 1000
+    values[7000] = None
+    line = Timeline(tuple(range(count)), tuple(i * 100_000_000 for i in range(count)))
+    grey = encode_jpeg(np.full((36, 64, 3), 99, np.uint8), 80)
+    write_page(
+        Page(
+            title="long",
+            subtitle="",
+            banners=(),
+            tiles=(),
+            timeline=line,
+            screen=Screen(pictures=(grey,), positions=(0,)),
+            legend=(),
+            charts=(Chart("Some", "%", (Series("one", values),), 0, 100),),
+            moments=(),
+            facts=(),
+        ),
+        tmp_path / "long.html",
+    )
+    open_page(browser, tmp_path / "long.html")
+    path, left, right = browser.execute_script(
+        """const rule = document.querySelector("line.rule");
+        return [document.querySelector(".plot path").getAttribute("d"),
+                rule.x1.baseVal.value, rule.x2.baseVal.value];"""
+    )
+    parts_drawn = [
+        [tuple(map(float, point.split(","))) for point in part.split("L")]
+        for part in path.split("M")[1:]
+    ]
+    assert len(parts_drawn) == 3  # around the two gaps
+    place = [[(x - left) / (right - left) * count for x, _ in part] for part in parts_drawn]
+    ends = [end for part in place for end in (part[0], part[-1])]
+    assert ends == pytest.approx([0, 2000, 3000, 7000, 7000, 9000], abs=12)
+    heights = {y for part in parts_drawn for _, y in part}
+    assert len(heights) == 3
+    assert max(heights) - min(heights) == pytest.approx(0.8 * 148, abs=1)
+    assert sum(map(len, parts_drawn)) < 4000
     assert complaints(browser) == []

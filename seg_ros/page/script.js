@@ -219,24 +219,25 @@
     return element;
   }
 
-  /** Positions to draw: all, or per pixel column those of the lowest and the highest value. */
+  /** Positions to draw: all, or per pixel column those of the lowest and the highest value and the gaps. */
   function thinned(values, width) {
-    const every = values.map((_, i) => i);
-    if (values.length <= 2 * width) return every;
-    const kept = new Set([0, last]);
-    for (let column = 0; column < width; column += 1) {
-      const from = Math.floor((column * values.length) / width);
-      const to = Math.floor(((column + 1) * values.length) / width);
-      let low = from;
-      let high = from;
+    if (values.length <= 2 * width) return values.map((_, i) => i);
+    const columns = Math.floor(width);
+    const kept = new Set();
+    for (let column = 0; column < columns; column += 1) {
+      const from = Math.floor((column * values.length) / columns);
+      const to = Math.floor(((column + 1) * values.length) / columns);
+      let low = -1;
+      let high = -1;
       for (let i = from; i < to; i += 1) {
-        if (values[i] === null) kept.add(i);
-        else {
-          if (!(values[low] <= values[i])) low = i;
-          if (!(values[high] >= values[i])) high = i;
+        if (values[i] === null) {
+          if (values[i - 1] !== null) kept.add(i); // one is as wide a gap as many
+        } else {
+          if (low < 0 || values[i] < values[low]) low = i;
+          if (high < 0 || values[i] > values[high]) high = i;
         }
       }
-      kept.add(low).add(high);
+      if (low >= 0) kept.add(low).add(high);
     }
     return [...kept].sort((a, b) => a - b);
   }
