@@ -59,6 +59,7 @@ setup(
         "setuptools",
         "simplejpeg>=1.7",
         "tqdm>=4.66",
+        "zstandard>=0.22",
     ],
     extras_require={
         # rclpy and the messages for a machine without a ROS 2 distribution (Jazzy, x86-64).

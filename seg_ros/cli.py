@@ -7,8 +7,10 @@ import json
 import shlex
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +25,7 @@ from seg_ros.attention import (
     attention_of_drive,
     parse_pixel,
 )
+from seg_ros.bands import core_count
 from seg_ros.build import Check, Wish, build, engine_rows
 from seg_ros.camera import load_camera
 from seg_ros.compare import COMPARE_NAMES, Comparison, Contender, comparison_table
@@ -33,21 +36,20 @@ from seg_ros.errors import SegRosError
 from seg_ros.evaluate import EVALUATION_NAMES, evaluate, evaluation_table, write_pictures
 from seg_ros.models.catalogue import DEFAULT, catalogue, find_model
 from seg_ros.models.network import Network
-from seg_ros.outputs import OutputFolder, ReplayFolder
+from seg_ros.outputs import OutputFolder
 from seg_ros.progress import EngineProgress
 from seg_ros.provenance import checksums
-from seg_ros.replay import (
-    MASK_FORMATS,
-    Replay,
-    ReplayOptions,
-    describe_run,
-    make_pipelines,
-    replay,
-)
+from seg_ros.replay import MASK_FORMATS, ReplayOptions
+from seg_ros.replay_job import EngineOptions, ReplayJob, replay_table, run_job
 from seg_ros.segmenter import Segmenter
+from seg_ros.spread import LocalPool, Pool, run_spread
 from seg_ros.store import EngineStore
 from seg_ros.tables import text_table
 from seg_ros.verify import Limits
+
+_DRIVE_HELP = "bag, video file, folder of images, or 'synthetic'"
+_JOB_CORES = 8
+"""What one process of a replay keeps busy."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     command = commands.add_parser("replay", help="put every frame of a recorded drive through")
-    _add_drive(command)
+    command.add_argument("drive", nargs="+", metavar="DRIVE", help=_DRIVE_HELP)
+    command.add_argument("--topic", default="", help="camera topic of a bag with several")
     command.add_argument("-o", "--out", type=Path, required=True, help="folder for the outputs")
     command.add_argument("--replace", action="store_true", help="replace outputs already there")
     command.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -81,6 +84,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--no-camera", action="store_true", help="do not copy camera messages")
     command.add_argument("--no-video", action="store_true", help="do not make overlay.mp4")
+    command.add_argument("--no-report", action="store_true", help="do not make report.html")
+    command.add_argument(
+        "--jobs",
+        type=_positive,
+        default=max(1, core_count() // _JOB_CORES),
+        help="processes that share the drives and their pieces (default: one per 8 cores)",
+    )
+    command.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="share them with a Ray cluster: its address, or the one this machine belongs to",
+    )
+    command.add_argument(
+        "--threads", type=int, default=0, help="CPU threads of each engine (default: all there are)"
+    )
     command.add_argument("--model", default=DEFAULT, help=_MODEL_HELP)
     _add_engine(command)
     command.add_argument("--camera", type=Path, help="camera YAML, instead of the drive's camera")
@@ -222,49 +242,149 @@ def _load(options: argparse.Namespace) -> Segmenter:
         )
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
 def _add_drive(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "drive",
-        metavar="DRIVE",
-        help="bag, video file, folder of images, or 'synthetic'",
-    )
+    command.add_argument("drive", metavar="DRIVE", help=_DRIVE_HELP)
     command.add_argument("--topic", default="", help="camera topic of a bag with several")
 
 
 def _replay(options: argparse.Namespace) -> int:
-    drive = open_drive(options.drive, options.topic)
-    camera = load_camera(options.camera) if options.camera else None
-    segmenter = _load(options)
-    chosen = ReplayOptions(options.mask, not options.no_camera, not options.no_video)
-    file = find_model(options.model, options.labels).path
-    run = describe_run(options.drive, drive, segmenter, file, camera, chosen)
-    with (
-        ReplayFolder(options.out, run, options.replace, options.resume) as folder,
-        tqdm(total=drive.frame_count, unit="frame", desc="replay") as bar,
-    ):
-        figures = replay(
-            Replay(
-                drive,
-                make_pipelines(segmenter),
-                camera,
-                chosen,
-                on_frame=bar.update,
-                on_bad_frame=lambda message: bar.write(f"seg_ros replay: {message}", sys.stderr),
-            ),
-            folder,
-        )
-    values: dict[str, Any] = asdict(figures)
+    _check_json(options.json)
+    jobs = _replay_jobs(options)
+    with ExitStack() as stack:
+        if options.ray is not None:
+            from seg_ros.cluster import RayPool
+
+            ray = stack.enter_context(RayPool(options.ray, options.threads, options.runtime))
+            results = _replay_spread(jobs, ray, ray.threads)
+        elif options.jobs > 1:
+            threads = options.threads or max(1, core_count() // options.jobs)
+            pool = stack.enter_context(LocalPool(options.jobs))
+            results = _replay_spread(jobs, pool, threads)
+        else:
+            results = [_replay_here(job, f"{i}/{len(jobs)} ") for i, job in enumerate(jobs, 1)]
+    told = [{"error": str(r)} if isinstance(r, SegRosError) else r for r in results]
     if options.json:
-        _write_json(options.json, values)
-    print(
-        text_table(
-            [
-                (k.replace("_", " "), f"{v:.2f}" if isinstance(v, float) else str(v))
-                for k, v in values.items()
-            ]
-        )
+        single = told[0] if len(jobs) == 1 else None
+        _write_json(options.json, single or {"drives": _by_name(jobs, told)})
+    if len(jobs) == 1:
+        return _say_replay(jobs[0], results[0])
+    summary = [{k: v for k, v in values.items() if k != "frames"} for values in told]
+    _write_json(options.out / "summary.json", {"drives": _by_name(jobs, summary)})
+    print(replay_table([job.out.name for job in jobs], told))
+    print(f"each drive has its folder in {options.out}; the table is in summary.json too")
+    return int(any(not values.get("finished") for values in told))
+
+
+def _replay_jobs(options: argparse.Namespace) -> list[ReplayJob]:
+    engine = EngineOptions(
+        options.model,
+        options.labels,
+        options.runtime,
+        options.precision,
+        parse_size(options.size),
+        options.threads,
     )
-    print(f"look at {options.out}/sheet.png and overlay.mp4; topics are in {options.out}/result")
+    first = ReplayJob(
+        source=options.drive[0],
+        out=options.out,
+        engine=engine,
+        topic=options.topic,
+        camera=options.camera,
+        options=ReplayOptions(options.mask, not options.no_camera, not options.no_video),
+        replace=options.replace,
+        resume=options.resume,
+        report=not options.no_report,
+        command=shlex.join(["seg_ros", *options.arguments]),
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    if len(options.drive) == 1:
+        return [first]
+    names: Counter[str] = Counter()
+    jobs = []
+    for source in options.drive:
+        name = Path(source).stem
+        names[name] += 1
+        folder = name if names[name] == 1 else f"{name}-{names[name]}"
+        jobs.append(replace(first, source=source, out=options.out / folder))
+    return jobs
+
+
+def _replay_here(job: ReplayJob, number: str) -> dict[str, Any] | SegRosError:
+    bar = _Bar("replay" if number == "1/1 " else f"{number}{job.out.name}")
+    try:
+        return run_job(job, bar.start, bar.step, bar.note)
+    except SegRosError as error:
+        return error
+    finally:
+        bar.close()
+
+
+def _replay_spread(
+    jobs: list[ReplayJob], pool: Pool, threads: int
+) -> list[dict[str, Any] | SegRosError]:
+    """Replay on a pool whose workers see files by their absolute paths."""
+    engine = replace(jobs[0].engine, threads=threads)
+    jobs = [replace(job, out=job.out.absolute(), engine=engine) for job in jobs]
+    bar = _Bar("replay")
+    try:
+        return run_spread(jobs, pool, bar.start, bar.go_to, bar.note)
+    finally:
+        bar.close()
+
+
+class _Bar:
+    """A progress bar that is there from the first frame on: errors before it are one line."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._bar: tqdm[Any] | None = None
+
+    def start(self, done: int, total: int | None) -> None:
+        self._bar = tqdm(total=total, initial=done, unit="frame", desc=self._what)
+
+    def step(self) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+    def go_to(self, done: int) -> None:
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def note(self, note: str) -> None:
+        tqdm.write(f"seg_ros replay: {note}", sys.stderr)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _by_name(jobs: list[ReplayJob], values: list[dict[str, Any]]) -> dict[str, Any]:
+    return {job.out.name: value for job, value in zip(jobs, values, strict=True)}
+
+
+def _say_replay(job: ReplayJob, result: dict[str, Any] | SegRosError) -> int:
+    """Print what came of a single drive."""
+    if isinstance(result, SegRosError):
+        raise result
+    shown = [(k, v) for k, v in result.items() if isinstance(v, int | float | str) and v != ""]
+    rows = [(k.replace("_", " "), f"{v:.2f}" if isinstance(v, float) else str(v)) for k, v in shown]
+    print(text_table(rows))
+    looks = [
+        name for name in ("report.html", "overlay.mp4", "sheet.png") if (job.out / name).exists()
+    ]
+    print(f"look at {', '.join(looks)} in {job.out}; topics are in {job.out}/result")
+    if not result["finished"]:
+        raise SegRosError(
+            f"{result['problems'][-1]}. The {result['frames_out']} frames before the damage are in "
+            f"{job.out}"
+        )
     return 0
 
 
@@ -391,6 +511,19 @@ def _open_contender(contender: Contender, labels: str) -> Segmenter:
             precision=contender.precision,
             report=progress,
         )
+
+
+def _check_json(path: Path | None) -> None:
+    """See that a file can be written before the work is done, not after."""
+    if path is None:
+        return
+    try:
+        existed = path.exists()
+        path.open("a").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise SegRosError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ from seg_ros.video import OverlayVideo
 DEMO_NAMES = ("result", "overlay.mp4", "sheet.png")
 """What a demo leaves in its folder."""
 
-REPLAY_NAMES = (*DEMO_NAMES, "frames.jsonl", "run.json")
+REPLAY_NAMES = (*DEMO_NAMES, "report.html", "frames.jsonl", "run.json")
 """What a replay leaves in its folder."""
 
 UNFINISHED = "UNFINISHED"
@@ -184,21 +184,26 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
                     "it was begun; choose another folder, or --replace it"
                 )
 
-    def _write_run(self, figures: dict[str, Any]) -> None:
-        values = {"run": self._run, "figures": figures}
+    def _write_run(self, about: dict[str, Any]) -> None:
+        values = {"run": self._run, "about": about}
         beside = self.work / f"{_RUN}.new"
         beside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         beside.replace(self.work / _RUN)
 
-    def figures(self) -> dict[str, Any]:
-        """Return the figures that :meth:`publish` left."""
+    def about(self) -> dict[str, Any]:
+        """Return what :meth:`publish` was told of a finished run."""
         values: dict[str, Any] = json.loads((self.path / _RUN).read_text(encoding="utf-8"))
-        figures: dict[str, Any] = values["figures"]
-        return figures
+        about: dict[str, Any] = values["about"]
+        return about
 
-    def publish(self, figures: dict[str, Any]) -> None:
-        """Move what is whole to its final place, the last of it what says that it is."""
-        self._write_run(figures)
+    def publish(self, about: dict[str, Any]) -> None:
+        """Move what is whole to its final place, the last of it what says that it is.
+
+        Args:
+            about: how the run went, as JSON can say it.
+
+        """
+        self._write_run(about)
         for name in REPLAY_NAMES:
             source, target = self.work / name, self.path / name
             if source.exists():

@@ -7,29 +7,25 @@ they made in the frames' order.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros import __version__
 from seg_ros.bands import core_count
 from seg_ros.camera import CameraModel
 from seg_ros.drive import Drive, DriveFrame, read_ahead
 from seg_ros.errors import SegRosError
-from seg_ros.figures import FrameFigures, FrameJudge, read_figures
+from seg_ros.figures import FrameJudge
 from seg_ros.grid import occupancy_values
 from seg_ros.images import encode_jpeg, encode_png
 from seg_ros.in_order import in_order
 from seg_ros.labels import LabelSet
 from seg_ros.messages import bag_messages, typestore
-from seg_ros.outputs import ReplayFolder, write_sheet
 from seg_ros.pipeline import Output, Pipeline, Processed
 from seg_ros.result_bag import (
     CONTACT_TOPIC,
@@ -42,11 +38,9 @@ from seg_ros.result_bag import (
     recorded_topic,
     result_topic,
 )
-from seg_ros.run_files import FIGURES, RESULT, SAVE_EVERY, VIDEO, RunFiles, State
+from seg_ros.run_files import SAVE_EVERY, RunFiles, State
 from seg_ros.segmenter import Segmenter
-from seg_ros.statistics import percentile
 from seg_ros.topics import CAMERA_INFO, IMAGE_COMPRESSED
-from seg_ros.video import write_mp4
 
 MASK_FORMATS = ("raw", "png")
 """How masks may be written: ``Image`` mono8, or ``CompressedImage`` as PNG; both are lossless."""
@@ -78,25 +72,6 @@ class ReplayOptions:
 
 
 @dataclass(frozen=True)
-class ReplayFigures:
-    """What came of a replay; times in seconds, latencies in milliseconds."""
-
-    frames_in: int
-    frames_out: int
-    rejected: int
-    seconds: float
-    """Of work; those of a run that was interrupted too."""
-    frames_per_second: float
-    engine_p50_ms: float
-    engine_p99_ms: float
-    model: str
-    engine: str
-    device: str
-    driveable_share: float
-    """Mean share of pixels with a driveable class."""
-
-
-@dataclass(frozen=True)
 class _Made:
     """What came of a frame: messages, or the reason why there are none."""
 
@@ -108,44 +83,6 @@ class _Made:
     problem: str = ""
 
 
-def describe_run(
-    source: str,
-    drive: Drive,
-    segmenter: Segmenter,
-    model_file: Path,
-    camera: CameraModel | None,
-    options: ReplayOptions,
-) -> dict[str, Any]:
-    """Say what is run with what, as far as the outputs depend on it; only JSON's types."""
-    info = segmenter.engine_info
-    return {
-        "seg_ros": __version__,
-        "drive": source,
-        "topic": drive.topics[0].name if drive.topics else "",
-        "files": _files(Path(source)),
-        "camera": str(camera or drive.camera),
-        "model": segmenter.model_name,
-        "model SHA-256": _sha256(model_file),
-        "labels": segmenter.labels.name,
-        "engine": f"{info.runtime} {info.precision}",
-        "device": info.device,
-        **{name.replace("_", " "): value for name, value in asdict(options).items()},
-    }
-
-
-def _files(path: Path) -> list[str]:
-    """Name and size of each file of a drive."""
-    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
-    return [f"{file.name} ({file.stat().st_size} bytes)" for file in files if file.exists()]
-
-
-def _sha256(path: Path) -> str:
-    """Of a file; empty for a folder."""
-    if not path.is_file():
-        return ""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 class Replay:
     """Puts the frames of one drive through.
 
@@ -155,7 +92,7 @@ class Replay:
         camera: the camera, instead of the drive's own.
         options: what may be chosen.
         on_frame: called after every frame.
-        on_bad_frame: called with the reason for every frame left out, and once if there is no grid.
+        on_note: called with the reason for every frame left out, and once if there is no grid.
 
     """
 
@@ -166,7 +103,7 @@ class Replay:
         camera: CameraModel | None = None,
         options: ReplayOptions | None = None,
         on_frame: Callable[[], object] = lambda: None,
-        on_bad_frame: Callable[[str], None] = lambda _: None,
+        on_note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._drive = drive
         self._camera = camera or drive.camera
@@ -177,8 +114,7 @@ class Replay:
         for pipeline in pipelines:
             self._free.put(pipeline)
         self._on_frame = on_frame
-        self._on_bad_frame = on_bad_frame
-        self._grid_problem = ""
+        self._on_note = on_note
 
     @property
     def labels(self) -> LabelSet:
@@ -206,11 +142,11 @@ class Replay:
         state = State.load(work)
         if not state.frames:
             state = State(frames=start)
-        size = _picture_size(self._drive)
+        size = picture_size(self._drive)
         judge = FrameJudge(self.labels)
         damage: SegRosError | None = None
         done = state.frames
-        with RunFiles(work, self._topics(), size, state) as files:
+        with RunFiles(work, bag_topics(self._drive, self._options), size, state) as files:
             before = self._mask_before(state.frames)
             if before is not None:
                 judge.resume(before)
@@ -230,18 +166,6 @@ class Replay:
                 self._on_frame()
             files.save(done, state.seconds + time.perf_counter() - begin)
         return damage
-
-    def _topics(self) -> list[BagTopic]:
-        """Return the topics of the result bag: what is made, then what is copied."""
-        left_out = MASK_TOPIC if self._options.mask == "png" else MASK_PNG_TOPIC
-        made = [result_topic(t) for name, t in RESULT_TOPICS.items() if name != left_out]
-        if not self._options.camera:
-            return made
-        if self._drive.topics:
-            # A result bag that is replayed has topics of the names of its result.
-            names = {topic.name for topic in made}
-            return made + [recorded_topic(t) for t in self._drive.topics if t.name not in names]
-        return [*made, result_topic(IMAGE_COMPRESSED), result_topic(CAMERA_INFO)]
 
     def _made(self, start: int, stop: int | None) -> Iterator[_Made]:
         frames = read_ahead(self._drive.frames(start, stop), _AHEAD)
@@ -300,14 +224,17 @@ class Replay:
             if topic in files.bag:
                 files.bag.write(topic, frame.stamp_ns, data)
         if done is None or done.overlay is None:
-            self._on_bad_frame(f"frame {frame.index}: {made.problem}")
+            self._note(f"frame {frame.index}: {made.problem}", files)
             return
-        if done.grid_problem and not self._grid_problem:
-            self._grid_problem = done.grid_problem
-            self._on_bad_frame(f"no grid: {done.grid_problem}")
+        if done.grid_problem:
+            self._note(f"no grid: {done.grid_problem}", files)
         if self._options.video:
             files.video.add(done.overlay)
         files.add_figures(judge.judge(frame.index, frame.stamp_ns, done, made.latency_ms))
+
+    def _note(self, note: str, files: RunFiles) -> None:
+        if files.add_note(note):
+            self._on_note(note)
 
     def _mask_before(self, start: int) -> NDArray[np.uint8] | None:
         """Return the mask of the last frame before ``start`` that has one."""
@@ -319,67 +246,28 @@ class Replay:
                     continue
         return None
 
-    def finish(self, work: Path) -> ReplayFigures:
-        """Make of a run's files what a person looks at.
 
-        Raises:
-            SegRosError: no frame came out.
-            OSError: the files cannot be written.
-
-        """
-        start = time.perf_counter()
-        state = State.load(work)
-        frames = list(read_figures(work / FIGURES))
-        if not frames:
-            raise SegRosError(f"drive {self._drive.name} has no frame that can be decoded")
-        if self._options.video:
-            write_mp4(work / VIDEO, (frame.stamp_ns for frame in frames), work / "overlay.mp4")
-        write_sheet(
-            work / RESULT,
-            self._drive,
-            self.labels,
-            work / "sheet.png",
-            [(frame.index, frame.stamp_ns) for frame in frames],
-        )
-        seconds = state.seconds + time.perf_counter() - start
-        return _figures(frames, state.frames, seconds, self._segmenter)
-
-
-def replay(replay: Replay, folder: ReplayFolder) -> ReplayFigures:
-    """Put a drive through, or go on where that was interrupted, and publish what came of it.
-
-    Stamps and frame ids are those of the frames. The outputs appear in ``folder`` when they are
-    whole. A frame that cannot be decoded is reported, counted and left out.
-
-    Raises:
-        SegRosError: the drive is damaged (what came before the damage is written), it has no
-            frame that can be decoded, or the outputs cannot be written (what was written is kept).
-
-    """
-    try:
-        damage = replay.run(folder.work)
-        figures = replay.finish(folder.work)
-        folder.publish(asdict(figures))
-    except OSError as error:
-        raise SegRosError(
-            f"cannot write into {folder.path}: {error.strerror or error}; what was written is in "
-            f"{folder.work}, --resume goes on with it"
-        ) from error
-    if damage:
-        raise SegRosError(
-            f"{damage}. The {figures.frames_out} frames before the damage are in {folder.path}"
-        )
-    return figures
-
-
-def make_pipelines(segmenter: Segmenter) -> list[Pipeline]:
-    """Return pipelines for as many frames at a time as keep this machine busy.
+def make_pipelines(segmenter: Segmenter, threads: int = 0) -> list[Pipeline]:
+    """Return pipelines for as many frames at a time as keep so many cores busy, 0: all of them.
 
     Where the engine takes one frame at a time, the pipelines take turns with it.
     """
-    workers = min(core_count(), _MAX_WORKERS)
+    workers = min(threads or core_count(), _MAX_WORKERS)
     segmenters = segmenter.share(workers)
     return [Pipeline(segmenters[i % len(segmenters)]) for i in range(max(workers, 2))]
+
+
+def bag_topics(drive: Drive, options: ReplayOptions) -> list[BagTopic]:
+    """Return the topics of a drive's result bag: what is made, then what is copied."""
+    left_out = MASK_TOPIC if options.mask == "png" else MASK_PNG_TOPIC
+    made = [result_topic(topic) for name, topic in RESULT_TOPICS.items() if name != left_out]
+    if not options.camera:
+        return made
+    if drive.topics:
+        # A result bag that is replayed has topics of the names of its result.
+        names = {topic.name for topic in made}
+        return made + [recorded_topic(t) for t in drive.topics if t.name not in names]
+    return [*made, result_topic(IMAGE_COMPRESSED), result_topic(CAMERA_INFO)]
 
 
 def _camera_messages(
@@ -398,7 +286,7 @@ def _camera_messages(
         yield f"/{CAMERA_INFO.name}", typestore().serialize_cdr(info, CAMERA_INFO.message_type)
 
 
-def _picture_size(drive: Drive) -> tuple[int, int]:
+def picture_size(drive: Drive) -> tuple[int, int]:
     """Return (height, width) of the first frame that can be decoded."""
     for frame in drive.frames():
         try:
@@ -407,23 +295,3 @@ def _picture_size(drive: Drive) -> tuple[int, int]:
             continue
         return height, width
     raise SegRosError(f"drive {drive.name} has no frame that can be decoded")
-
-
-def _figures(
-    frames: Sequence[FrameFigures], frames_in: int, seconds: float, segmenter: Segmenter
-) -> ReplayFigures:
-    engine_ms = [frame.engine_ms for frame in frames]
-    info = segmenter.engine_info
-    return ReplayFigures(
-        frames_in=frames_in,
-        frames_out=len(frames),
-        rejected=frames_in - len(frames),
-        seconds=seconds,
-        frames_per_second=len(frames) / seconds,
-        engine_p50_ms=percentile(engine_ms, 50),
-        engine_p99_ms=percentile(engine_ms, 99),
-        model=segmenter.model_name,
-        engine=f"{info.runtime} {info.precision}",
-        device=info.device,
-        driveable_share=float(np.mean([frame.driveable_share for frame in frames])),
-    )

@@ -411,7 +411,8 @@ def _messages_of(
             wanted[stamp, seen[stamp]] = position
         seen[stamp] += 1
     seen.clear()
-    for stamp, message in read_result(folder / "result", topic):
+    stamps = sorted({stamp for stamp, _ in wanted})  # which are the log times too
+    for stamp, message in read_result(folder / "result", topic, stamps) if stamps else ():
         position = wanted.get((stamp, seen[stamp]), -1)
         seen[stamp] += 1
         if position >= 0:

@@ -25,6 +25,8 @@ SAVE_EVERY = RUN
 """Frames from one point to the next; the video needs a picture that stands alone there anyway."""
 
 RESULT, VIDEO, FIGURES, STATE = "result", "overlay.h264", "frames.jsonl", "state.json"
+NOTES = "notes.txt"
+"""What went wrong, a line each."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class State:
     bag_bytes: int = 0
     video_bytes: int = 0
     figures_bytes: int = 0
+    notes_bytes: int = 0
 
     @classmethod
     def load(cls, work: Path) -> State:
@@ -88,7 +91,11 @@ class RunFiles(AbstractContextManager["RunFiles"]):
             for file in (work / RESULT).iterdir():
                 file.unlink()
             (work / RESULT).rmdir()
-        for name, size in ((VIDEO, state.video_bytes), (FIGURES, state.figures_bytes)):
+        for name, size in (
+            (VIDEO, state.video_bytes),
+            (FIGURES, state.figures_bytes),
+            (NOTES, state.notes_bytes),
+        ):
             if size and (work / name).stat().st_size < size:
                 raise SegRosError(
                     f"{work / name} is shorter than it was; start over with --replace"
@@ -98,12 +105,9 @@ class RunFiles(AbstractContextManager["RunFiles"]):
             self.video = stack.enter_context(
                 H264Stream(work / VIDEO, state.video_bytes, self._size)
             )
-            path = work / FIGURES
-            self._figures: BinaryIO = stack.enter_context(
-                path.open("r+b" if state.figures_bytes else "wb")
-            )
-            self._figures.truncate(state.figures_bytes)
-            self._figures.seek(state.figures_bytes)
+            self._figures = stack.enter_context(_continue(work / FIGURES, state.figures_bytes))
+            self._notes = stack.enter_context(_continue(work / NOTES, state.notes_bytes))
+            self._noted = set(read_notes(work))
             self._stack = stack.pop_all()
         return self
 
@@ -111,12 +115,32 @@ class RunFiles(AbstractContextManager["RunFiles"]):
         """Append the line of a frame."""
         self._figures.write(figures.to_line().encode() + b"\n")
 
+    def add_note(self, note: str) -> bool:
+        """Append a line on what went wrong, unless it is there; return whether it was not."""
+        note = " ".join(note.split())
+        if note in self._noted:
+            return False
+        self._noted.add(note)
+        self._notes.write(note.encode() + b"\n")
+        return True
+
+    def append(self, piece: Path) -> None:
+        """Append the files of another run of the same topics, as far as its state says."""
+        state = State.load(piece)
+        self.bag.append(piece / RESULT / f"{RESULT}.mcap", state.bag_bytes)
+        self.video.append(piece / VIDEO, state.video_bytes)
+        self._figures.write((piece / FIGURES).read_bytes()[: state.figures_bytes])
+        for note in read_notes(piece):
+            self.add_note(note)
+
     def save(self, frames: int, seconds: float) -> None:
         """Bring the files to a point from which the run can go on, and note it."""
         bag_bytes = self.bag.flush()
         video_bytes = self.video.end_run()
         self._figures.flush()
-        self.state = State(frames, seconds, bag_bytes, video_bytes, self._figures.tell())
+        self._notes.flush()
+        figures_bytes, notes_bytes = self._figures.tell(), self._notes.tell()
+        self.state = State(frames, seconds, bag_bytes, video_bytes, figures_bytes, notes_bytes)
         path = self._work / STATE
         beside = path.with_suffix(".new")
         beside.write_text(json.dumps(asdict(self.state)), encoding="utf-8")
@@ -130,3 +154,17 @@ class RunFiles(AbstractContextManager["RunFiles"]):
     ) -> None:
         """Close the files; the bag can be read, after an error as far as it was written."""
         self._stack.__exit__(kind, error, trace)
+
+
+def _continue(path: Path, size: int) -> BinaryIO:
+    """Open a file to go on after so many bytes."""
+    file = path.open("r+b" if size else "wb")
+    file.truncate(size)
+    file.seek(size)
+    return file
+
+
+def read_notes(work: Path) -> list[str]:
+    """Return the lines that were noted in a run's folder."""
+    path = work / NOTES
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -78,12 +78,13 @@ class H264Stream(AbstractContextManager["H264Stream"]):
         self._file.flush()
         return self._end
 
-    def append(self, path: Path) -> None:
-        """Append another stream of pictures of the same size."""
+    def append(self, path: Path, size: int) -> None:
+        """Append the first ``size`` bytes of another stream of pictures of the same size."""
         self.end_run()
         with path.open("rb") as source:
-            while part := source.read(2**20):
+            while size and (part := source.read(min(size, 2**20))):
                 self._end += self._file.write(part)
+                size -= len(part)
 
     def _write(self, packets: Iterable[Any]) -> None:
         for packet in packets:

@@ -5,7 +5,9 @@ import resource
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,18 +17,19 @@ from mcap.records import Message
 from mcap.stream_reader import StreamReader
 from support import wait_until, write_bag
 
-from seg_ros import cli
+from seg_ros import cli, replay_job, spread
 from seg_ros.camera import CameraModel
 from seg_ros.drive import open_drive
 from seg_ros.engines import EngineInfo, Inference
 from seg_ros.errors import SegRosError
 from seg_ros.labels import load_label_set
-from seg_ros.outputs import UNFINISHED, ReplayFolder
-from seg_ros.pipeline import Pipeline
-from seg_ros.replay import Replay, ReplayOptions, replay
+from seg_ros.outputs import UNFINISHED
+from seg_ros.replay import ReplayOptions, make_pipelines
+from seg_ros.replay_job import Engine, EngineOptions, ReplayJob, run_job
 from seg_ros.result_bag import MASK_TOPIC, read_result
 from seg_ros.run_files import SAVE_EVERY, State
 from seg_ros.segmenter import Segmenter
+from seg_ros.spread import run_spread
 
 COUNT = 3 * SAVE_EVERY - 5
 BAD = (0, 30, SAVE_EVERY * 2 - 1)
@@ -67,18 +70,33 @@ def drive(tmp_path_factory):
     return open_drive(str(bag))
 
 
-def run(drive, out, on_frame=lambda: None, resume=False, options=None, replace=False):
-    segmenter = Segmenter(QuickEngine(), load_label_set("camvid"), "quick")
-    settings = {"drive": drive.name, "options": str(options)}
-    pipelines = [Pipeline(segmenter) for _ in range(3)]
-    with ReplayFolder(out, settings, replace, resume) as folder:
-        return replay(Replay(drive, pipelines, None, options, on_frame), folder)
+@pytest.fixture(autouse=True)
+def quick_engine(monkeypatch):
+    """Jobs run the quick engine, several frames at a time."""
+    labels = load_label_set("camvid")
+    segmenter = Segmenter(QuickEngine(), labels, "quick")
+    loaded = (
+        Engine("quick", {}, labels, "quick fp32", "test", (45, 80)),
+        make_pipelines(segmenter, 3),
+    )
+    for module in (replay_job, spread):
+        monkeypatch.setattr(module, "load_engine", lambda _: loaded)
+
+
+def job(drive, out, **changed):
+    return ReplayJob(drive.name, out, EngineOptions("quick"), **changed)
+
+
+def run(drive, out, on_frame=lambda: None, **changed):
+    return run_job(job(drive, out, **changed), on_frame=on_frame)
 
 
 @pytest.fixture(scope="module")
 def whole(drive, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    assert run(drive, out).frames_out == COUNT - len(BAD)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        quick_engine.__wrapped__(monkeypatch)
+        assert run(drive, out)["frames_out"] == COUNT - len(BAD)
     return out
 
 
@@ -94,8 +112,9 @@ def assert_same(out, whole):
     assert [{k: v for k, v in line.items() if k not in TIMES} for line in lines] == [
         {k: v for k, v in line.items() if k not in TIMES} for line in expected
     ]
-    for figures in (json.loads((f / "run.json").read_text())["figures"] for f in (out, whole)):
-        assert (figures["frames_in"], figures["rejected"]) == (COUNT, len(BAD))
+    for about in (json.loads((f / "run.json").read_text())["about"] for f in (out, whole)):
+        assert about["frames_in"] == COUNT
+        assert [line.split(":")[0] for line in about["rejections"]] == [f"frame {i}" for i in BAD]
 
 
 @pytest.mark.parametrize("frame", [1, SAVE_EVERY - 1, SAVE_EVERY, 2 * SAVE_EVERY + 7, COUNT])
@@ -121,7 +140,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_bytes(drive, whole, tmp_path,
     again = []
     figures = run(drive, tmp_path, lambda: again.append(1), resume=True)
     assert len(again) == COUNT - frame // SAVE_EVERY * SAVE_EVERY  # no frame is made without need
-    assert figures.frames_out == COUNT - len(BAD)
+    assert figures["frames_out"] == COUNT - len(BAD)
     assert_same(tmp_path, whole)
 
 
@@ -147,18 +166,18 @@ def test_only_the_same_run_is_resumed_and_a_finished_one_is_done(drive, whole, t
         run(drive, tmp_path, interrupt)
     with pytest.raises(SegRosError, match="was interrupted; --resume it, or --replace it"):
         run(drive, tmp_path)
-    with pytest.raises(SegRosError, match="begun with options None, not ReplayOptions"):
+    with pytest.raises(SegRosError, match="begun with mask in the result raw, not png"):
         run(drive, tmp_path, resume=True, options=ReplayOptions(mask="png"))
     with (
-        ReplayFolder(tmp_path, {"drive": drive.name, "options": "None"}, resume=True),
+        job(drive, tmp_path, resume=True).folder(drive, drive.camera, replay_job.load_engine(0)[0]),
         pytest.raises(SegRosError, match="another process is writing into"),
     ):
         run(drive, tmp_path, resume=True)
     run(drive, tmp_path, replace=True)
     assert_same(tmp_path, whole)
-    finished = ReplayFolder(tmp_path, {"drive": drive.name, "options": "None"}, resume=True)
-    assert finished.finished
-    assert finished.figures()["frames_out"] == COUNT - len(BAD)
+    before = (tmp_path / "run.json").stat().st_mtime_ns
+    assert run(drive, tmp_path, resume=True)["frames_out"] == COUNT - len(BAD)
+    assert (tmp_path / "run.json").stat().st_mtime_ns == before  # nothing was done
 
 
 @contextmanager
@@ -188,8 +207,9 @@ def test_a_full_disk_is_one_line_and_the_run_can_go_on(drive, whole, tmp_path):
     assert_same(tmp_path, whole)
 
 
-def test_a_killed_run_can_be_read_and_resumed(drive, tmp_path):
+def test_a_killed_run_can_be_read_and_resumed(drive, tmp_path, monkeypatch):
     """SIGKILL, while the command runs: the bag has neither index nor end then."""
+    monkeypatch.undo()
     assert cli.main(["replay", drive.name, "-o", str(tmp_path / "whole")]) == 0
     out = tmp_path / "killed"
     command = ["replay", drive.name, "-o", str(out)]
@@ -207,3 +227,51 @@ def test_a_killed_run_can_be_read_and_resumed(drive, tmp_path):
     assert len(messages) >= 5 * (SAVE_EVERY - 1)
     assert cli.main([*command, "--resume"]) == 0
     assert_same(out, tmp_path / "whole")
+
+
+class InlinePool:
+    """Runs what is submitted at once, here."""
+
+    def submit(self, function, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except SegRosError as error:
+            future.set_exception(error)
+        return future
+
+
+def test_pieces_are_put_together_to_the_same_bytes(drive, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(spread, "PIECE", SAVE_EVERY)
+    seen = []
+    (values,) = run_spread([job(drive, tmp_path)], InlinePool(), on_frames=seen.append)
+    assert values["frames_out"] == COUNT - len(BAD)
+    assert seen[-1] == COUNT
+    assert seen == sorted(seen)
+    assert_same(tmp_path, whole)
+
+
+def test_a_drive_that_fails_does_not_stop_the_others(drive, tmp_path):
+    jobs = [
+        replace(job(drive, tmp_path / "gone"), source=str(tmp_path / "nothing")),
+        job(drive, tmp_path / "there"),
+    ]
+    failed, values = run_spread(jobs, InlinePool())
+    assert "nothing does not exist" in str(failed)
+    assert values["frames_in"] == COUNT
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_run_that_was_interrupted_is_resumed_in_pieces(drive, whole, tmp_path, monkeypatch):
+    seen = []
+
+    def interrupt():
+        seen.append(1)
+        if len(seen) == SAVE_EVERY + 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(drive, tmp_path, interrupt)
+    monkeypatch.setattr(spread, "PIECE", 2 * SAVE_EVERY)
+    run_spread([job(drive, tmp_path, resume=True)], InlinePool())
+    assert_same(tmp_path, whole)
