@@ -157,7 +157,7 @@ def _load(network: Network, wish: Wish, machine: Platform, store: EngineStore) -
         key = _key(network, wish, precision, machine)
         try:
             entry = store.load(key)
-            return Built(entry, _start(entry.plan, key, network, wish.threads))
+            return Built(entry, _start(entry.plan, key, network, wish.threads, store))
         except EngineMissingError as error:  # perhaps it was refused, and a safer one was stored
             reasons.append(str(error))
         except SegRosError as error:
@@ -223,8 +223,8 @@ def build(
             key = _key(network, wish, precision, machine)
             start = time.monotonic()
             try:
-                plan = _make_plan(network, key, report)
-                engine = _start(plan, key, network, wish.threads)
+                plan = _make_plan(network, key, store, report)
+                engine = _start(plan, key, network, wish.threads, store)
                 judged = Segmenter(engine, network.labels, network.model.name)
                 verdict = verify(judged, reference, frames, check.drive, check.limits, report)
                 if verdict.problems:
@@ -258,7 +258,7 @@ def _key(network: Network, wish: Wish, precision: str, machine: Platform) -> Eng
     return EngineKey(network.sha256, network.input_size, mask_size, precision, machine)
 
 
-def _make_plan(network: Network, key: EngineKey, report: Report) -> bytes:
+def _make_plan(network: Network, key: EngineKey, store: EngineStore, report: Report) -> bytes:
     """Make what the runtime deserialises; nothing for torch, whose plan is the checkpoint."""
     runtime = key.platform.runtime
     if runtime == "torch":
@@ -271,10 +271,13 @@ def _make_plan(network: Network, key: EngineKey, report: Report) -> bytes:
 
     mixed = path.with_name(f"{path.stem}-{key.precision}.onnx")
     write_mixed(path, mixed, key.precision, key.mask_size)
-    return build_plan(mixed, runtime, report)
+    timings = store.scratch(f"{runtime}-{key.platform.version}.timings")
+    return build_plan(mixed, runtime, report, timings)
 
 
-def _start(plan: bytes, key: EngineKey, network: Network, threads: int) -> Engine:
+def _start(
+    plan: bytes, key: EngineKey, network: Network, threads: int, store: EngineStore
+) -> Engine:
     if key.platform.runtime == "openvino":
         from seg_ros.engines.openvino import OpenVinoEngine
 
@@ -285,7 +288,7 @@ def _start(plan: bytes, key: EngineKey, network: Network, threads: int) -> Engin
         return TorchEngine(network.torch(), network.input_size, key.precision, threads=threads)
     from seg_ros.engines.tensorrt import TensorRtEngine
 
-    return TensorRtEngine(plan, key.platform.runtime)
+    return TensorRtEngine(plan, key.platform.runtime, store.scratch(f"{key.digest}.kernels"))
 
 
 def _reference(network: Network, runtime: str, report: Report) -> Segmenter:

@@ -187,6 +187,10 @@ class EngineStore:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def scratch(self, name: str) -> Path:
+        """Return where a runtime may keep what only saves time and may be lost at any time."""
+        return self.folder / f".{name}"
+
     def manifests(self) -> list[tuple[Path, Mapping[str, Any] | str]]:
         """List every entry: its folder, and its manifest or what is wrong with it.
 

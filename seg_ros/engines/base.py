@@ -99,3 +99,14 @@ class SharedEngine(Protocol):
 
         Each answers with the same logits as this engine, which need not be used any more.
         """
+
+
+def check_image(image: NDArray[np.uint8], size: tuple[int, int]) -> None:
+    """See that an image is what :meth:`Engine.infer` takes.
+
+    Raises:
+        ValueError: it has another shape or dtype.
+
+    """
+    if image.shape != (*size, 3) or image.dtype != np.uint8:
+        raise ValueError(f"image must be {(*size, 3)} uint8, not {image.shape} {image.dtype}")

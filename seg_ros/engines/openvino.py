@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from seg_ros.engines.base import Engine, EngineInfo, Inference, Platform
+from seg_ros.engines.base import Engine, EngineInfo, Inference, Platform, check_image
 from seg_ros.errors import SegRosError
 
 
@@ -63,10 +63,7 @@ class OpenVinoEngine:
             ValueError: the image has another shape or dtype, or is not contiguous.
 
         """
-        if image.shape != (*self._input_size, 3) or image.dtype != np.uint8:
-            raise ValueError(
-                f"image must be {(*self._input_size, 3)} uint8, not {image.shape} {image.dtype}"
-            )
+        check_image(image, self._input_size)
         if not image.flags.c_contiguous:
             raise ValueError("image must be C-contiguous")
         if not image.flags.writeable:  # OpenVINO wraps writeable memory only

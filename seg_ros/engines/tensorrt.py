@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.engines.base import EngineInfo, Inference, Platform
+from seg_ros.engines.base import EngineInfo, Inference, Platform, check_image
 from seg_ros.engines.cuda import Buffer, Graph, Stream, find_gpu
 from seg_ros.errors import SegRosError
 
@@ -192,10 +192,7 @@ class TensorRtEngine:
             ValueError: the image has another shape or dtype.
 
         """
-        if image.shape != (*self.input_size, 3) or image.dtype != np.uint8:
-            raise ValueError(
-                f"image must be {(*self.input_size, 3)} uint8, not {image.shape} {image.dtype}"
-            )
+        check_image(image, self.input_size)
         resources = self._resources
         np.copyto(resources.buffers["image"].host[0], image)
         self._frame += 1

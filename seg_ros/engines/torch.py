@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seg_ros.engines.base import EngineInfo, Inference, Platform
+from seg_ros.engines.base import EngineInfo, Inference, Platform, check_image
 from seg_ros.errors import SegRosError
 from seg_ros.models.folding import FoldedSegformer
 
@@ -99,10 +99,7 @@ class TorchEngine:
             ValueError: the image has another shape or dtype.
 
         """
-        if image.shape != (*self._input_size, 3) or image.dtype != np.uint8:
-            raise ValueError(
-                f"image must be {(*self._input_size, 3)} uint8, not {image.shape} {image.dtype}"
-            )
+        check_image(image, self._input_size)
         with torch.inference_mode():
             return self._run(image)
 
