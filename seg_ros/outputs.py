@@ -116,16 +116,8 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
         self.path = path
         self.work = path / UNFINISHED
         self._run = run
+        there = self.check(path, replace, resume)
         begun = self.work.exists()
-        there = [name for name in REPLAY_NAMES if (path / name).exists()]
-        if begun and not (replace or resume):
-            raise SegRosError(
-                f"{path} holds a run that was interrupted; --resume it, or --replace it"
-            )
-        if there and not (replace or resume):
-            raise SegRosError(
-                f"{path} already holds {', '.join(there)}; choose another folder, or --replace them"
-            )
         self.finished = resume and not begun and _RUN in there
         """Whether the run to be resumed had come to its end."""
         if there and resume and not begun and not self.finished:
@@ -156,6 +148,25 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
         except SegRosError:
             self._unlock()
             raise
+
+    @staticmethod
+    def check(path: Path, replace: bool, resume: bool) -> list[str]:
+        """See, before an engine is loaded, that results there may be touched; return their names.
+
+        Raises:
+            SegRosError: there are some, finished or not, and neither was asked for.
+
+        """
+        there = [name for name in REPLAY_NAMES if (path / name).exists()]
+        if (path / UNFINISHED).exists() and not (replace or resume):
+            raise SegRosError(
+                f"{path} holds a run that was interrupted; --resume it, or --replace it"
+            )
+        if there and not (replace or resume):
+            raise SegRosError(
+                f"{path} already holds {', '.join(there)}; choose another folder, or --replace them"
+            )
+        return there
 
     def _unlock(self) -> None:
         os.close(self._lock)

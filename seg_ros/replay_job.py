@@ -170,6 +170,7 @@ def run_job(
 
     """
     drive, camera = job.open()
+    ReplayFolder.check(job.out, job.replace, job.resume)
     engine, pipelines = load_engine(job.engine)
     with job.folder(drive, camera, engine) as folder, full_disk_is_said(folder):
         if folder.finished:

@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -275,3 +276,20 @@ def test_a_run_that_was_interrupted_is_resumed_in_pieces(drive, whole, tmp_path,
     monkeypatch.setattr(spread, "PIECE", 2 * SAVE_EVERY)
     run_spread([job(drive, tmp_path, resume=True)], InlinePool())
     assert_same(tmp_path, whole)
+
+
+def test_what_comes_before_damage_is_published_and_the_damage_is_said(drive, tmp_path, capsys):
+    bag = tmp_path / "cut.mcap"
+    data = (Path(drive.name) / "bag.mcap").read_bytes()
+    bag.write_bytes(data[: len(data) * 6 // 10])
+    command = ["replay", str(bag), "-o", str(tmp_path / "out"), "--json", str(tmp_path / "json")]
+    assert cli.main(command) == 1
+    (said,) = [x for x in capsys.readouterr().err.splitlines() if "frames before the damage" in x]
+    values = json.loads((tmp_path / "json").read_text())
+    assert not values["finished"]
+    assert f"The {values['frames_out']} frames before the damage are in {tmp_path}/out" in said
+    assert 0.5 * COUNT < values["frames_in"] < 0.65 * COUNT
+    stamps = [stamp for stamp, _ in read_result(tmp_path / "out" / "result", MASK_TOPIC)]
+    expected = [f.stamp_ns for f in drive.frames(0, values["frames_in"]) if f.index not in BAD]
+    assert stamps == expected
+    assert not (tmp_path / "out" / UNFINISHED).exists()
