@@ -241,7 +241,10 @@ def finish(
             **engine.model_sha256,
             **(checksums(Path(job.source).expanduser()) if job.source != SYNTHETIC else {}),
         },
-        outputs=checksums(work / RESULT),
+        outputs={
+            **checksums(work / RESULT),
+            **(checksums(work / "overlay.mp4") if job.options.video else {}),
+        },
     )
     values = write_report(work, about, drive) if job.report else report_values(about, frames)
     told = {f.name: getattr(about, f.name) for f in fields(about) if f.name != "labels"}

@@ -77,7 +77,7 @@ def camvid() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium that logs its console and every request."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

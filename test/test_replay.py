@@ -159,6 +159,11 @@ def test_the_sheet_and_the_figures(replayed):
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["frames_in"] == figures["frames_out"] == 6
     assert figures["rejected"] == 0
+    assert set(figures["outputs"]) == {
+        "result/metadata.yaml",
+        "result/result.mcap",
+        "overlay.mp4",
+    }
     assert figures["engine"].startswith("openvino")
     assert figures["model"] == "camvid-b0"
     assert 0.1 < figures["driveable_share"] < 0.9
