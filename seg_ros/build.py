@@ -91,7 +91,10 @@ def open_engine(
     """
     wish, store = wish or Wish(), store or EngineStore()
     _check(wish)
-    runtimes = available_runtimes() if wish.runtime == "auto" else (wish.runtime,)
+    runtimes: tuple[str, ...] = (wish.runtime,)
+    if wish.runtime == "auto":
+        runs_torch = model.form is Form.CHECKPOINT
+        runtimes = tuple(r for r in available_runtimes() if r != "torch" or runs_torch)
     problems: list[str] = []
     for runtime in runtimes or ("openvino",):
         try:

@@ -241,9 +241,12 @@ def test_wishes_that_cannot_be(checkpoint, store, monkeypatch):
         with pytest.raises(SegRosError) as caught:
             open_engine(model, wish, store=store)
         assert message in str(caught.value), wish
-    monkeypatch.setattr(build_module, "available_runtimes", lambda: ("torch",))
+    monkeypatch.setattr(build_module, "available_runtimes", lambda: ("openvino", "torch"))
+    with pytest.raises(SegRosError) as caught:  # torch cannot run it, so nothing is said of torch
+        open_engine(find_model(), Wish(input_size=(64, 64)), store=store)
+    assert "torch" not in str(caught.value)
     with pytest.raises(SegRosError, match="torch cannot run an ONNX network"):
-        open_engine(find_model(), store=store)
+        open_engine(find_model(), Wish("torch"), store=store)
 
 
 @pytest.mark.parametrize(

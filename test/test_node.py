@@ -2,6 +2,7 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from security_policy import check_that_the_policy_allows_what_the_node_does
@@ -9,6 +10,7 @@ from support import Client, NodeProcess, running_node, wait_until, write_bag
 
 from seg_ros import topics
 from seg_ros.camera import CameraModel, Mounting
+from seg_ros.cli import main
 from seg_ros.drive import open_drive
 from seg_ros.grid import FREE, OCCUPIED, PROFILES, UNKNOWN, DriveableGrid, GridSpec
 from seg_ros.images import decode_compressed, encode_jpeg
@@ -411,3 +413,11 @@ def test_the_real_highway_live(tmp_path, client, real_drives, segmenter):
             assert stamp_ns(mask.header.stamp) == frame.stamp_ns
             assert mask.header.frame_id == "camera_optical_frame"
             assert np.array_equal(pixels(mask), segmenter.segment(image).class_mask())
+
+
+def test_play_refuses_a_namespace_that_ros_has_not(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((8, 8, 3), np.uint8))
+    assert main(["play", str(tmp_path), "--namespace", "bad name"]) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 1
+    assert error[0].startswith("seg_ros play: --namespace 'bad name': Invalid namespace: ")

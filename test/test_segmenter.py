@@ -208,3 +208,8 @@ print("fine")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "fine", done.stderr
+
+
+def test_an_empty_name_is_no_folder():
+    with pytest.raises(SegRosError, match="the name of the model is empty"):
+        find_model("")

@@ -98,6 +98,8 @@ def find_model(model: str = DEFAULT, labels: str = "") -> Model:
         if model == entry.name or (model == DEFAULT and entry.is_default):
             _check_sum(entry)
             return Model(entry.name, entry.path, load_label_set(labels or entry.labels))
+    if not model:
+        raise SegRosError("the name of the model is empty; leave it out for the default one")
     path = Path(model).expanduser()
     if path.is_dir():
         return _describe(path, path.resolve().name, Form.CHECKPOINT, labels)

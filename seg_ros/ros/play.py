@@ -11,8 +11,10 @@ import time
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile
+from rclpy.validate_namespace import validate_namespace
 from tqdm import tqdm
 
 from seg_ros import topics
@@ -53,6 +55,12 @@ def play(
     """
     if not rate > 0:
         raise SegRosError(f"--rate {rate} must be positive")
+    try:
+        validate_namespace(f"/{namespace.strip('/')}")
+    except InvalidNamespaceException as error:
+        raise SegRosError(
+            f"--namespace {namespace!r}: {str(error).splitlines()[0].rstrip(':')}"
+        ) from error
     use_shared_memory()
     rclpy.init()
     node = rclpy.create_node("seg_ros_player", namespace=namespace)
