@@ -93,8 +93,10 @@ def open_engine(
     _check(wish)
     runtimes: tuple[str, ...] = (wish.runtime,)
     if wish.runtime == "auto":
-        runs_torch = model.form is Form.CHECKPOINT
-        runtimes = tuple(r for r in available_runtimes() if r != "torch" or runs_torch)
+        runtimes = available_runtimes()
+        if "openvino" in runtimes or model.form is not Form.CHECKPOINT:
+            # What is wrong on one CPU runtime is the model's fault: said once, not twice.
+            runtimes = tuple(r for r in runtimes if r != "torch")
     problems: list[str] = []
     for runtime in runtimes or ("openvino",):
         try:
@@ -218,9 +220,9 @@ def build(
         if reuse:
             with suppress(EngineMissingError):
                 return _load(network, wish, machine, store)
+        reference = _reference(network, wish.runtime, report)  # reads the model, where it fails
         report(f"reading frames of {check.drive}", 0.0)
         frames = choose_frames(open_drive(check.drive))
-        reference = _reference(network, wish.runtime, report)
         refused: dict[str, str] = {}
         for precision in candidates:
             key = _key(network, wish, precision, machine)

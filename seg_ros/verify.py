@@ -21,12 +21,23 @@ FRAMES = 8
 
 @dataclass(frozen=True)
 class Limits:
-    """What an engine may differ by; shares from 0 to 1."""
+    """What an engine may differ by; shares from 0 to 1.
+
+    Raises:
+        SegRosError: one is not.
+
+    """
 
     agreement: float = 0.99
     """At least this share of pixels has the reference's class."""
     false_free: float = 0.001
     """At most this share of what the reference calls not driveable is driveable to the engine."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        for name, share in (("agreement", self.agreement), ("false free", self.false_free)):
+            if not 0 <= share <= 1:
+                raise SegRosError(f"limit of {name} is {share}; it is a share, 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -242,11 +243,27 @@ def test_wishes_that_cannot_be(checkpoint, store, monkeypatch):
             open_engine(model, wish, store=store)
         assert message in str(caught.value), wish
     monkeypatch.setattr(build_module, "available_runtimes", lambda: ("openvino", "torch"))
-    with pytest.raises(SegRosError) as caught:  # torch cannot run it, so nothing is said of torch
+    with pytest.raises(SegRosError) as caught:
         open_engine(find_model(), Wish(input_size=(64, 64)), store=store)
     assert "torch" not in str(caught.value)
     with pytest.raises(SegRosError, match="torch cannot run an ONNX network"):
         open_engine(find_model(), Wish("torch"), store=store)
+
+
+def test_a_broken_checkpoint_is_one_line_before_any_frame_is_read(checkpoint, tmp_path, store):
+    broken = tmp_path / "broken"
+    shutil.copytree(checkpoint, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    said = []
+    with pytest.raises(SegRosError) as caught:
+        open_engine(
+            find_model(str(broken), "bdd100k_drivable"),
+            store=store,
+            report=lambda what, _: said.append(what),
+        )
+    assert str(caught.value).count("not a whole safetensors file") == 1
+    assert not any("frames" in what for what in said)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from seg_ros.images import decode_compressed, encode_jpeg
 from seg_ros.labels import load_label_set
 from seg_ros.messages import stamp_ns
 from seg_ros.paint import colorize, overlay
+from seg_ros.ros.messages import message_class
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytestmark = pytest.mark.usefixtures("client")
@@ -421,3 +422,19 @@ def test_play_refuses_a_namespace_that_ros_has_not(tmp_path, capsys):
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1
     assert error[0].startswith("seg_ros play: --namespace 'bad name': Invalid namespace: ")
+
+
+def test_the_other_transport_is_named_where_only_that_is_published(tmp_path, client):
+    """What `seg_ros play` of a bag of JPEGs does to a node with its defaults."""
+    compressed = message_class(topics.IMAGE_COMPRESSED.message_type)
+    client.node.create_publisher(compressed, topics.IMAGE_COMPRESSED.name, 1)
+    wanted = "nobody publishes it, but /image/compressed is published: set image_transport"
+    with running_node(tmp_path / "log"):
+        wait_until(
+            lambda: any(
+                wanted in status.message
+                for message in client.messages[topics.DIAGNOSTICS.name]
+                for status in message.status
+            ),
+            "the hint",
+        )

@@ -146,3 +146,11 @@ def test_frames_are_taken_from_all_over_the_drive():
     assert [int(f[0, 0, 0]) for f in choose_frames(Recorded(3), 8)] == [0, 1, 2]
     with pytest.raises(SegRosError, match="drive recorded has no frame to verify"):
         choose_frames(Recorded(2, damaged=(0, 1)), 8)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_limit_is_a_share(share):
+    with pytest.raises(SegRosError, match="it is a share, 0 to 1"):
+        Limits(agreement=share)
+    with pytest.raises(SegRosError, match="limit of false free"):
+        Limits(false_free=share)

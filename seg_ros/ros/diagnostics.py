@@ -44,6 +44,7 @@ class Diagnosis:
         refused: str,
         reload: str,
         building: str = "",
+        elsewhere: str = "",
     ) -> Any:
         """Return the DiagnosticArray for this moment.
 
@@ -60,6 +61,7 @@ class Diagnosis:
             refused: parameters that keep it from being configured, or empty.
             reload: what became of the last reload, or what waits for one, or empty.
             building: how far the build of its engine is, or empty.
+            elsewhere: the image topic of the other transport, if somebody publishes that, or empty.
 
         """
         since = {name: n - self._last.get(name, 0) for name, n in snapshot.counts.items()}
@@ -75,7 +77,7 @@ class Diagnosis:
         if level == 0 and not now_ns:  # it is the time before the first message on /clock
             level, text = 1, "use_sim_time is set, but nothing comes on /clock"
         if level == 0 and silent >= _SILENT:
-            level, text = 1, _silence(image_topic, silent, image_publishers)
+            level, text = 1, _silence(image_topic, silent, image_publishers, elsewhere)
         elif level == 0 and camera_problem:
             level, text = 1, camera_problem
         elif level == 0 and since["time_jumps"]:
@@ -151,9 +153,11 @@ class Diagnosis:
         return f"{(now_ns - snapshot.last_stamp_ns) / 1e9:.3f}"
 
 
-def _silence(topic: str, seconds: float, publishers: int) -> str:
+def _silence(topic: str, seconds: float, publishers: int, elsewhere: str) -> str:
     """Say why there may be no image."""
     text = f"no image on {topic} for {seconds:.0f} s: "
+    if not publishers and elsewhere:
+        return text + f"nobody publishes it, but {elsewhere} is published: set image_transport"
     if not publishers:
         return text + "nobody publishes it; check the name and the remapping"
     return text + (

@@ -662,6 +662,12 @@ class SegmentationNode(LifecycleNode):
             names.append(topics.ATTENTION.name)
         return names
 
+    def _published_elsewhere(self) -> str:
+        """Name the image topic of the other transport where somebody publishes it."""
+        (other,) = (topic for topic in topics.IMAGES if topic != self._image_input())
+        name = self._subscribed_name(other)
+        return name if self.count_publishers(name) else ""
+
     def _publish_diagnostics(self) -> None:
         info = self._pipeline.segmenter if self._pipeline else None
         self._image_publishers = self.count_publishers(self._image_topic())
@@ -678,6 +684,7 @@ class SegmentationNode(LifecycleNode):
             refused="; ".join(self._refused.values()),
             reload=self._reload_note or self._reload_needed(),
             building=self._building,
+            elsewhere=self._published_elsewhere(),
         )
         self._diagnostics.publish(self._last_diagnostics)
 
