@@ -1,6 +1,8 @@
 """Play a bag into the segmentation node, in the bag's own time; docs/launch.md says more."""
 
-import shutil
+from collections.abc import Collection
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,22 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
+from launch_ros.ros_adapters import get_ros_node
 from lifecycle_msgs.msg import Transition
 
+from seg_ros import topics
 from seg_ros.errors import SegRosError
 from seg_ros.ros.launching import REPLAY_ARGUMENTS, SEGMENTATION_ARGUMENTS, node_setups
 from seg_ros.ros.recording import RECORDED, open_recording
 from seg_ros.share import share_file
 
-DISCOVERY_SECONDS = 2.0
-"""For the recorder and RViz to find what the node publishes before the first frame comes."""
+LISTEN_SECONDS = 60.0
+"""For the recorder and RViz to subscribe; the first frame waits for them."""
+
+POLL_SECONDS = 0.2
+
+MATCH_SECONDS = 1.0
+"""Between a subscription that is seen here and the publisher's knowing it."""
 
 SETTLE_SECONDS = 3.0
 """For what is still under way when the bag has ended."""
@@ -55,8 +64,11 @@ def _prepare(context: LaunchContext) -> list[Any]:
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in REPLAY_ARGUMENTS}
     for argument in REPLAY_ARGUMENTS:
         argument.check(given[argument.name])
-    if not shutil.which("ros2"):
-        raise SegRosError("the command ros2 is not there; source the setup.bash of ROS 2")
+    if not find_spec("ros2bag"):
+        raise SegRosError(
+            "there is no 'ros2 bag' here: source the setup.bash of ROS 2, or sudo apt install "
+            "ros-$ROS_DISTRO-ros2bag ros-$ROS_DISTRO-rosbag2-storage-mcap"
+        )
     bag = open_recording(given["bag"])
     chosen = context.launch_configurations
     if not chosen.get("cameras"):
@@ -66,28 +78,56 @@ def _prepare(context: LaunchContext) -> list[Any]:
         {a.name: chosen.get(a.name, a.default) for a in SEGMENTATION_ARGUMENTS},
         chosen.get("ros_namespace", ""),
     )
-    player = _process("player", "play", str(bag.path), *_play_options(given), *bag.inputs)
-    actions = _bring_up(player, len(setups))
+    player = _bag("player", "play", str(bag.path), *_play_options(given), *bag.inputs)
+    heard = {s.resolve(topics.OVERLAY.name) for s in setups if given["rviz"] == "true"}
+    recorder = []
     if given["record"]:
         out = Path(given["record"]).expanduser()
         if out.exists():
             raise SegRosError(f"record:={out} exists; choose a new folder")
         results = dict.fromkeys(s.resolve(topic.name) for s in setups for topic in RECORDED)
-        actions.append(_process("recorder", "record", "--use-sim-time", "-o", str(out), *results))
-    return actions
+        recorder = [_bag("recorder", "record", "--use-sim-time", "-o", str(out), *results)]
+        # Without vision_msgs there are no labels to wait for.
+        heard |= {name for name in results if not name.endswith(topics.LABEL_INFO.name)}
+    return [*_bring_up(player, len(setups), heard), *recorder]
 
 
 def _play_options(given: dict[str, str]) -> list[str]:
-    options = ["--clock", "100", "--rate", given["rate"], "--delay", str(DISCOVERY_SECONDS)]
+    # Paused, it gives the time at which the bag begins, and the recorder waits for a time.
+    options = ["--start-paused", "--clock", "100", "--rate", given["rate"]]
     options += ["--loop"] if given["loop"] == "true" else []
     return [*options, "--disable-keyboard-controls", "--topics"]
 
 
-def _process(name: str, *arguments: str) -> ExecuteProcess:
+def _bag(name: str, *arguments: str) -> ExecuteProcess:
     return ExecuteProcess(cmd=["ros2", "bag", *arguments], name=name, output="screen")
 
 
-def _bring_up(player: ExecuteProcess, nodes: int) -> list[Any]:
+def _resume_when_heard(context: LaunchContext, heard: Collection[str]) -> list[Any]:
+    """Let the player go on as soon as somebody listens to each of these topics."""
+    graph = get_ros_node(context)
+    interface = import_module("rosbag2_interfaces.srv").Resume
+    player = graph.create_client(interface, "/rosbag2_player/resume")
+
+    def resume(_: LaunchContext) -> None:
+        player.call_async(interface.Request())
+
+    def look(seconds: float) -> list[Any]:
+        unheard = sorted(topic for topic in heard if not graph.count_subscribers(topic))
+        if not unheard and player.service_is_ready():
+            return [TimerAction(period=MATCH_SECONDS, actions=[OpaqueFunction(function=resume)])]
+        if seconds <= 0:
+            who = ", ".join(unheard) or "the player's service"
+            raise SegRosError(
+                f"waited {LISTEN_SECONDS:g} s for a listener of {who}; see what is said above"
+            )
+        again = OpaqueFunction(function=lambda _: look(seconds - POLL_SECONDS))
+        return [TimerAction(period=POLL_SECONDS, actions=[again])]
+
+    return look(LISTEN_SECONDS)
+
+
+def _bring_up(player: ExecuteProcess, nodes: int, heard: Collection[str]) -> list[Any]:
     """Configure and activate every node, play when all are active, end when the bag has ended."""
     waiting = [nodes]
 
@@ -105,7 +145,9 @@ def _bring_up(player: ExecuteProcess, nodes: int) -> list[Any]:
 
     def play(_: LaunchContext) -> list[Any]:
         waiting[0] -= 1
-        return [] if waiting[0] else [player]
+        if waiting[0]:
+            return []
+        return [player, OpaqueFunction(function=_resume_when_heard, args=[heard])]
 
     def refused(_: LaunchContext) -> None:
         raise SegRosError("the node could not be configured; it says above why")
@@ -116,6 +158,8 @@ def _bring_up(player: ExecuteProcess, nodes: int) -> list[Any]:
         if event.action is player and event.returncode == 0:
             over = EmitEvent(event=Shutdown(reason="the bag has ended"))
             return TimerAction(period=SETTLE_SECONDS, actions=[over])
+        if event.process_name.startswith("rviz2") and event.returncode == 0:
+            return EmitEvent(event=Shutdown(reason="RViz was closed"))
         raise SegRosError(f"{event.process_name} ended with exit code {event.returncode}")
 
     def on_state(function: Any, start: str, goal: str) -> OnStateTransition:

@@ -130,12 +130,12 @@ def running_node(log: Path, *ros_arguments: str, **parameters: Any) -> Iterator[
 class Client:
     """A ROS node in this process: publishes frames, collects what comes back, calls services."""
 
-    def __init__(self) -> None:
+    def __init__(self, *ros_arguments: str) -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
 
         self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        rclpy.init(args=["--ros-args", *ros_arguments], context=self._context)
         self.node = rclpy.create_node(f"client_{os.getpid()}", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -190,7 +190,7 @@ class Client:
         )
         wait_until(publisher.get_subscription_count, f"a subscriber of {topic.name}")
         self.messages[topics.DIAGNOSTICS.name].clear()
-        wanted = self._listened - {topics.DIAGNOSTICS.name}
+        wanted = self._listened - {topics.DIAGNOSTICS.name, topics.LABEL_INFO.name}
         self.diagnosis(
             lambda v: (
                 wanted <= set(v["listened to"].split())

@@ -206,11 +206,27 @@ def stand_in(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    images._cv_bridge.cache_clear()
+    _forget_cv_bridge()
     yield install
+    _forget_cv_bridge()
+
+
+def _forget_cv_bridge():
     images._cv_bridge.cache_clear()
     for name in [name for name in sys.modules if name.split(".")[0] == "cv_bridge"]:
         del sys.modules[name]
+
+
+@pytest.mark.parametrize("encoding", [*ENCODINGS, "mono8", "mono16"])
+def test_cv_bridge_itself_gives_the_same_picture(encoding, monkeypatch):
+    if images.color_library() != "cv_bridge":
+        pytest.skip("cv_bridge is not installed or does not fit numpy; it comes with ROS 2")
+    grey = {"mono8": BGR[:, :, 0], "mono16": BGR[:, :, 0].astype("<u2") * 257}
+    packed = grey[encoding] if encoding in grey else ENCODINGS[encoding][0]
+    message = to_message(encoding, np.ascontiguousarray(packed))
+    with_cv_bridge = decode_image(message)
+    monkeypatch.setattr(images, "_cv_bridge", lambda: None)
+    assert np.array_equal(decode_image(message), with_cv_bridge)
 
 
 RGB = to_message("rgb8", np.ascontiguousarray(BGR[:, :, ::-1]))

@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from support import running_node
+from support import running_node, wait_until
 from test_node import LABELS, camera_of, image_message
 
 from seg_ros import topics
@@ -162,6 +162,66 @@ def test_transforms_of_another_run_are_forgotten():
     assert FakeBuffer.cleared == 0
     vehicle(mounting_source="tf").time_jumped()
     assert FakeBuffer.cleared == 1
+
+
+def test_the_mounting_comes_from_tf_itself(tmp_path, client, scene, segmenter):
+    """A static transform and one that changes, over DDS: the grid is of the pitch at the stamp."""
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with ROS 2")
+    camera = camera_of(scene)
+    at = camera.mounting
+
+    def transform(stamp, parent, child, xyz, rotation):
+        message = message_class("geometry_msgs/msg/TransformStamped")(
+            header=ros_messages().header(stamp, parent), child_frame_id=child
+        )
+        t = message.transform.translation
+        t.x, t.y, t.z = map(float, xyz)
+        message.transform.rotation = rotation
+        return message
+
+    level = message_class("geometry_msgs/msg/Quaternion")(x=-0.5, y=0.5, z=-0.5, w=0.5)
+    fixed, moving = (
+        kind(client.node)
+        for kind in (tf2_ros.StaticTransformBroadcaster, tf2_ros.TransformBroadcaster)
+    )
+    fixed.sendTransform(transform(0, "mast", "front_optical", (0, 0, 0), level))
+
+    def moved(stamp, pitch):
+        moving.sendTransform(
+            transform(stamp, "base_link", "mast", (at.x, at.y, at.z), turned(pitch, "y"))
+        )
+
+    with running_node(tmp_path / "node.log", mounting_source="tf"):
+        client.listen(topics.GRID)
+        images = client.publisher(topics.IMAGE)
+        infos = client.publisher(topics.CAMERA_INFO)
+        wait_until(
+            lambda: (
+                client.node.count_subscribers("/tf") and client.node.count_subscribers("/tf_static")
+            ),
+            "the node to listen to TF",
+        )
+        infos.publish(
+            ros_messages().camera_info(ros_messages().header(STAMP, "front_optical"), camera)
+        )
+        images.publish(image_message(scene[0].image, STAMP))
+        _, values = client.diagnosis(lambda v: "no grid" in v["camera"])
+        assert "no transform from 'front_optical' to 'base_link'" in values["camera"]
+
+        time.sleep(0.5)  # nothing says that the node's side of /tf is there
+        moved(STAMP - 10**7, 0.01)
+        moved(STAMP + 10**7, 0.03)
+        time.sleep(0.5)
+        images.publish(image_message(scene[0].image, STAMP))
+        (grid,) = client.wait_for(topics.GRID)
+    tilted = replace(camera, mounting=replace(at, roll=0.0, pitch=0.02, yaw=0.0))
+    cells = DriveableGrid(GridSpec(), tilted, LABELS).cells(
+        segmenter.segment(scene[0].image).class_mask()
+    )
+    data = np.array(grid.data, np.int8).reshape(grid.info.height, grid.info.width)
+    # The pitch between two transforms is 0.02 to the last bit or two; a pixel's edge may feel that.
+    assert np.mean(data != occupancy_values(cells, "nav2")) < 1e-3
+    assert grid.header.frame_id == "base_link"
 
 
 def test_tf_without_tf2_ros_says_what_to_install(monkeypatch):

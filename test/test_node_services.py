@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,7 +160,9 @@ def test_a_snapshot_is_all_of_one_frame(tmp_path, client, scene, segmenter):
             answer = trigger(client, services.SNAPSHOT)
             assert answer.success, answer.message
             again = trigger(client, services.SNAPSHOT)
-        time.sleep(0.5)
+        publisher.publish(image_message(images[0], 10**9))
+        masks = client.messages[topics.MASK.name]
+        wait_until(lambda: stamp_ns(masks[-1].header.stamp) == 10**9, "the last frame's mask")
         same = [trigger(client, services.SNAPSHOT) for _ in range(2)]
 
     folder = Path(answer.message)
@@ -207,6 +208,25 @@ def test_a_snapshot_is_all_of_one_frame(tmp_path, client, scene, segmenter):
     assert len(names) == 4
     assert not [name for name in names if name.startswith(".")], "something was left unfinished"
     assert same[1].message == f"{same[0].message}_2", "the same stamp once more"
+
+
+def test_label_info_reaches_who_comes_late(tmp_path, client, scene):
+    reason = "vision_msgs is not installed; it comes with ROS 2"
+    pytest.importorskip("vision_msgs", reason=reason)
+    with running_node(tmp_path / "node.log"):
+        client.listen(topics.LABEL_INFO)
+        (info,) = client.wait_for(topics.LABEL_INFO)
+        names = [label.name for label in LABELS.classes]
+        assert [(c.class_id, c.class_name) for c in info.class_map] == list(enumerate(names))
+        client.listen(topics.MASK)
+        images = client.publisher(topics.IMAGE)
+        constant_model(tmp_path / "constant.onnx", 2)
+        client.set_parameter("model", str(tmp_path / "constant.onnx"))
+        with streaming(images, [scene[0].image]):
+            client.wait_for(topics.MASK)
+            assert trigger(client, services.RELOAD).success
+            _, info = client.wait_for(topics.LABEL_INFO, 2)
+        assert [c.class_name for c in info.class_map] == ["thing 0", "thing 1", "thing 2"]
 
 
 def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scene, monkeypatch):

@@ -181,7 +181,8 @@ def test_label_info_without_vision_msgs(monkeypatch):
     from seg_ros.labels import load_label_set
     from seg_ros.ros import messages
 
-    monkeypatch.setitem(sys.modules, "vision_msgs", None)
+    for name in ("vision_msgs", "vision_msgs.msg"):
+        monkeypatch.setitem(sys.modules, name, None)
     messages.message_class.cache_clear()
     with pytest.raises(ImportError):
         messages.label_info("header", load_label_set("camvid"))

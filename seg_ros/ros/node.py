@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -262,13 +263,36 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().info(self._reload_note)
 
     def _publisher(self, topic: Topic) -> Any:
-        return self.create_lifecycle_publisher(
-            message_class(topic.message_type), topic.name, topic.qos_profile()
-        )
+        message_type = message_class(topic.message_type)
+        with self._refusal_named("publish", topic):
+            return self.create_lifecycle_publisher(message_type, topic.name, topic.qos_profile())
+
+    @contextmanager
+    def _refusal_named(self, what: str, topic: Topic) -> Iterator[None]:
+        """Say of which topic it is that the middleware will have nothing; it does not."""
+        try:
+            yield
+        except RCLError as error:
+            raise SegRosError(
+                f"the middleware refuses to {what} {self._full_name(topic)} "
+                f"({' '.join(str(error).split())}); in a secured system the enclave's permissions "
+                "must allow it, see docs/security.md"
+            ) from error
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start to work."""
         result = super().on_activate(state)
+        try:
+            self._start_work()
+        except SegRosError as error:
+            self.get_logger().error(f"cannot activate: {error}")
+            self._stop_work()
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f"active, listening on {self._image_topic()}")
+        return result
+
+    def _start_work(self) -> None:
         assert self._pipeline is not None
         self._publish_labels(self._pipeline)
         self._attention = attention = LiveAttention(
@@ -292,8 +316,6 @@ class SegmentationNode(LifecycleNode):
         for topic, callback in self._vehicle.subscriptions().items():
             self._subscribe(topic, callback)
         self._subscribe(self._image_input(), _with_info(self._on_image))
-        self.get_logger().info(f"active, listening on {self._image_topic()}")
-        return result
 
     def _publish_labels(self, pipeline: Pipeline) -> None:
         if self._label_publisher is not None:
@@ -305,14 +327,14 @@ class SegmentationNode(LifecycleNode):
         return topics.IMAGE_COMPRESSED if compressed else topics.IMAGE
 
     def _image_topic(self) -> str:
-        return self._subscribed_name(self._image_input())
+        return self._full_name(self._image_input())
 
     def _subscribe(self, topic: Topic, callback: Any) -> None:
-        self._frame_subscriptions.append(
-            self.create_subscription(
-                message_class(topic.message_type), topic.name, callback, topic.qos_profile()
+        message_type = message_class(topic.message_type)
+        with self._refusal_named("subscribe to", topic):
+            self._frame_subscriptions.append(
+                self.create_subscription(message_type, topic.name, callback, topic.qos_profile())
             )
-        )
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, finish the frame in hand."""
@@ -504,7 +526,7 @@ class SegmentationNode(LifecycleNode):
         try:
             camera = CameraModel.from_camera_info(message, mounting(self._values))
         except SegRosError as error:
-            self._info_problem = f"{self._subscribed_name(topics.CAMERA_INFO)}: {error}"
+            self._info_problem = f"{self._full_name(topics.CAMERA_INFO)}: {error}"
             self.statistics.count("camera_info_rejected")
             self.get_logger().error(self._info_problem, throttle_duration_sec=_QUIET)
             return
@@ -524,7 +546,7 @@ class SegmentationNode(LifecycleNode):
             and self._given.isdisjoint(MOUNTING_NAMES)
         )
 
-    def _subscribed_name(self, topic: Topic) -> str:
+    def _full_name(self, topic: Topic) -> str:
         return str(self.resolve_topic_name(topic.name))
 
     def _handle(self, item: _Item) -> None:
@@ -581,7 +603,7 @@ class SegmentationNode(LifecycleNode):
         assert vehicle is not None
         if camera is None:
             self._no_grid(
-                f"no camera_info on {self._subscribed_name(topics.CAMERA_INFO)}; "
+                f"no camera_info on {self._full_name(topics.CAMERA_INFO)}; "
                 "publish it or set camera_file"
             )
             return None, None
@@ -665,7 +687,7 @@ class SegmentationNode(LifecycleNode):
     def _published_elsewhere(self) -> str:
         """Name the image topic of the other transport where somebody publishes it."""
         (other,) = (topic for topic in topics.IMAGES if topic != self._image_input())
-        name = self._subscribed_name(other)
+        name = self._full_name(other)
         return name if self.count_publishers(name) else ""
 
     def _publish_diagnostics(self) -> None:
