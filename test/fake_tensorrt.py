@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+
 import openvino as ov
 from fake_cuda import FakeCuda, Fault
 

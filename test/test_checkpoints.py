@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
-from plain_segformer import (  # noqa: E402
+from plain_segformer import (
     FAINT,
     mmsegmentation_logits,
     mmsegmentation_of_nvlabs,
@@ -21,11 +21,11 @@ from plain_segformer import (  # noqa: E402
     random_nvlabs,
     stages_of_nvlabs,
 )
-from safetensors.torch import save_file  # noqa: E402
-from transformers import SegformerConfig, SegformerForSemanticSegmentation  # noqa: E402
+from safetensors.torch import save_file
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-from seg_ros.models.checkpoint import load_checkpoint  # noqa: E402
-from seg_ros.models.folding import FoldedSegformer  # noqa: E402
+from seg_ros.models.checkpoint import load_checkpoint
+from seg_ros.models.folding import FoldedSegformer
 
 WIDTHS, DEPTHS, EMBED = (16, 32, 80, 128), (1, 2, 1, 1), 24
 ODD = (90, 161)  # 90 / 4 and 161 / 4 have remainders, and so have their halves

@@ -7,15 +7,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
-from plain_segformer import mmsegmentation_of_nvlabs, random_nvlabs  # noqa: E402
-from transformers import SegformerConfig, SegformerForSemanticSegmentation  # noqa: E402
+from plain_segformer import mmsegmentation_of_nvlabs, random_nvlabs
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-from seg_ros.labels import load_label_set  # noqa: E402
-from seg_ros.models.catalogue import find_model  # noqa: E402
-from seg_ros.models.checkpoint import Checkpoint, load_checkpoint  # noqa: E402
-from seg_ros.models.export import export_onnx  # noqa: E402
-from seg_ros.models.folding import FoldedSegformer, count_flops  # noqa: E402
-from seg_ros.models.options import Normalisation  # noqa: E402
+from seg_ros.labels import load_label_set
+from seg_ros.models.catalogue import find_model
+from seg_ros.models.checkpoint import Checkpoint, load_checkpoint
+from seg_ros.models.export import export_onnx
+from seg_ros.models.folding import FoldedSegformer, count_flops
+from seg_ros.models.options import Normalisation
 
 B0 = {"depths": [2, 2, 2, 2], "hidden_sizes": [32, 64, 160, 256], "decoder_hidden_size": 256}
 B1 = B0 | {"hidden_sizes": [64, 128, 320, 512]}

@@ -1,12 +1,13 @@
 """Precision written into the ONNX: what is half, what is not, and that it computes the same."""
 
 import numpy as np
-import onnx
-import onnx.reference.op_run
-import onnxruntime
 import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from onnx.reference import ReferenceEvaluator, op_run
 from tiny_network import SIZE, tiny_image, tiny_network
 
 from seg_ros.errors import SegRosError
@@ -195,7 +196,7 @@ def test_magnitude_tells_of_overflow_that_the_relu_hides(tmp_path):
         assert np.isfinite(reference(network, tiny_image())["logits"]).all()
 
 
-class Relu(onnx.reference.op_run.OpRun):
+class Relu(op_run.OpRun):
     """As a GPU does it: the larger of x and 0 is 0 where x is NaN."""
 
     def _run(self, x):

@@ -14,8 +14,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
-import onnx
 import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+
 from fake_cuda import FakeCuda, cudaError_t
 from fake_tensorrt import MAGIC, VERSIONS, FakeTensorRt, recorded_api
 from onnx import helper

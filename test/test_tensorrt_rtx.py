@@ -6,8 +6,11 @@ import struct
 from collections import Counter
 
 import numpy as np
-import onnx
 import pytest
+
+trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+
 from onnx import helper
 
 from seg_ros.engines import tensorrt_build
@@ -17,7 +20,6 @@ from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
 from seg_ros.models.precision import ISLANDS, write_mixed
 
-trt = pytest.importorskip("tensorrt_rtx")
 RUNTIME = "tensorrt_rtx"
 
 INPUT = ("image", "UINT8", (1, 288, 512, 3))

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+
 from onnx import TensorProto, helper, numpy_helper
 
 SIZE = (32, 48)
