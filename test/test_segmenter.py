@@ -188,13 +188,15 @@ def test_wrong_frames(segmenter):
 def test_the_core_imports_without_ros_torch_or_a_gpu():
     """In a process of its own: import every room but the ROS ones with those modules missing.
 
-    What turns a checkpoint into a network, and its engine, need torch: imported where used.
+    What turns a checkpoint or an ONNX into an engine needs torch or onnx: imported where used.
     """
     code = """
 import importlib, pkgutil, sys
-builders = {f"seg_ros.models.{room}" for room in ("checkpoint", "layouts", "folding", "export")}
-builders |= {f"seg_ros.engines.{room}" for room in ("torch", "torch_attention")}
-for name in ("rclpy", "torch", "tensorrt", "cuda", "launch", "cv_bridge", "transformers"):
+models = ("checkpoint", "layouts", "folding", "export", "precision", "foreign")
+builders = {f"seg_ros.models.{room}" for room in models}
+builders |= {f"seg_ros.engines.{room}" for room in ("torch", "torch_attention", "onnxruntime")}
+absent = ("rclpy", "torch", "tensorrt", "cuda", "launch", "cv_bridge", "transformers", "onnx")
+for name in (*absent, "onnxruntime"):
     sys.modules[name] = None
 import seg_ros
 for module in pkgutil.walk_packages(seg_ros.__path__, "seg_ros."):
