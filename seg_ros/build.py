@@ -304,9 +304,10 @@ def _reference(network: Network, runtime: str, report: Report) -> Segmenter:
     report("opening the reference", 0.0)
     engine: Engine
     if network.model.form is Form.CHECKPOINT:
+        module = network.torch()  # first: it says what to install where torch is missing
         from seg_ros.engines.torch import TorchEngine
 
-        engine = TorchEngine(network.torch(), network.input_size, "fp32", device="cpu")
+        engine = TorchEngine(module, network.input_size, "fp32", device="cpu")
     elif find_spec("onnxruntime") is not None:
         from seg_ros.engines.onnxruntime import OnnxRuntimeEngine
 

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -298,6 +300,28 @@ def test_the_default_model_is_in_the_standard_form(tmp_path):
         Network(find_model(), tmp_path, (64, 96)).onnx()
     with pytest.raises(SegRosError, match="it has 11 classes; label set cityscapes has 19"):
         Network(find_model(labels="cityscapes"), tmp_path).onnx()
+
+
+@pytest.mark.parametrize("command", ["build", "replay"])
+def test_a_checkpoint_where_torch_is_missing_is_one_line(tmp_path, command):
+    """As in a ROS workspace, which has what runs networks and not what reads checkpoints."""
+    folder = tmp_path / "b0"
+    folder.mkdir()
+    config = {"model_type": "segformer", "id2label": dict(enumerate(CITYSCAPES))}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").touch()
+    code = "import sys; sys.modules['torch'] = None; from seg_ros.cli import main; sys.exit(main())"
+    replay = ["synthetic", "-o", str(tmp_path / "out"), "--model"]
+    arguments = [command, *(replay if command == "replay" else []), str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"seg_ros {command}: {folder}: reading a checkpoint needs torch")
+    assert "(pip install 'seg_ros[export]')" in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")
