@@ -1,6 +1,7 @@
 """The node in its own process, over real DDS."""
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -438,3 +439,31 @@ def test_the_other_transport_is_named_where_only_that_is_published(tmp_path, cli
             ),
             "the hint",
         )
+
+
+def held_by(process):
+    """Threads, open files and resident memory in MB of a process."""
+    folder = Path(f"/proc/{process.pid}")
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    memory = int(status["VmRSS"].split()[0]) / 1000
+    return int(status["Threads"]), len(list((folder / "fd").iterdir())), memory
+
+
+def test_going_round_the_states_leaves_nothing_behind(tmp_path, client, scene):
+    held = []
+    with running_node(tmp_path / "node.log", autostart=False) as node:
+        client.listen(topics.MASK)
+        for life in range(1, 9):
+            assert client.transition("configure")
+            assert client.transition("activate")
+            publisher = client.publisher(topics.IMAGE)
+            publisher.publish(image_message(scene[0].image, life))
+            client.wait_for(topics.MASK, life)
+            client.node.destroy_publisher(publisher)
+            assert client.transition("deactivate")
+            assert client.transition("cleanup")
+            held.append(held_by(node.process))
+    # The first rounds fill caches. An engine that stays is tens of MB a round.
+    threads, files, memory = zip(*held[2:], strict=True)
+    assert (len(set(threads)), len(set(files))) == (1, 1), held
+    assert memory[-1] - memory[0] < 15, held
