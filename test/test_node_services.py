@@ -255,7 +255,7 @@ def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scen
         node.trigger_activate()
         published = []
         for topic, publisher in [
-            (topics.MASK, node._frame_publishers[topics.MASK]),
+            (topics.MASK, node._outputs._publishers[topics.MASK]),
             (topics.LABEL_INFO, node._label_publisher),
         ]:
 

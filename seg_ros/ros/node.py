@@ -1,7 +1,8 @@
 """The lifecycle node: camera in; class mask, overlay, driveable grid and diagnostics out.
 
-Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, the parameters are in
-:mod:`seg_ros.ros.parameters`, the topics in :mod:`seg_ros.topics`.
+Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, how it goes out in
+:mod:`seg_ros.ros.publishing`; the parameters are in :mod:`seg_ros.ros.parameters` and their values
+in :mod:`seg_ros.ros.settings`, the topics in :mod:`seg_ros.topics`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -23,19 +23,13 @@ from typing import Any
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import SetParametersResult
 from rclpy._rclpy_pybind11 import (  # type: ignore[import-not-found]
     RCLError,
     UnknownROSArgsError,
 )
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -47,26 +41,17 @@ from seg_ros import services, topics
 from seg_ros.camera import CameraModel, load_camera
 from seg_ros.engines import parse_size
 from seg_ros.errors import SegRosError
-from seg_ros.grid import occupancy_values
-from seg_ros.images import color_library, decode_message, encode_jpeg
+from seg_ros.images import color_library, decode_message
 from seg_ros.messages import stamp_ns
 from seg_ros.pipeline import Output, Pipeline, Processed
 from seg_ros.progress import BuildLog
 from seg_ros.ros.attention import LiveAttention
 from seg_ros.ros.background import Background
 from seg_ros.ros.diagnostics import Diagnosis
-from seg_ros.ros.messages import ReusedImage, label_info, message_class, ros_messages
-from seg_ros.ros.parameters import (
-    BY_NAME,
-    MOUNTING_NAMES,
-    PARAMETERS,
-    RELOADED,
-    ParameterSpec,
-    grid_rules,
-    grid_spec,
-    mounting,
-    refusal,
-)
+from seg_ros.ros.messages import label_info, message_class, ros_messages
+from seg_ros.ros.parameters import RELOADED, grid_rules, grid_spec, mounting
+from seg_ros.ros.publishing import FramePublishers
+from seg_ros.ros.settings import Settings
 from seg_ros.ros.snapshot import WANTED, Snapshot, default_folder, write_snapshot
 from seg_ros.ros.time_jumps import TimeJumps
 from seg_ros.ros.transport import use_shared_memory
@@ -94,11 +79,7 @@ class SegmentationNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("segmentation_node", **options)
         self.statistics = FrameStatistics()
-        self._refused: dict[str, str] = {}
-        self._given = set(self._parameter_overrides)
-        self._values: dict[str, Any] = {}
-        self._declare_parameters()
-        self._warn_of_unknown_parameters()
+        self._settings = Settings(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._pipeline: Pipeline | None = None
         self._loaded: Mapping[str, Any] = {}  # the values the pipeline was made with
@@ -106,12 +87,12 @@ class SegmentationNode(LifecycleNode):
         self._reload_note = ""
         self._vehicle: Vehicle | None = None
         self._worker: LatestWorker[_Item] | None = None
-        self._frame_publishers: dict[Topic, Any] = {}
+        self._made_publishers: list[Any] = []
+        self._outputs = FramePublishers({})
         self._attention_publisher: Any = None
         self._attention: LiveAttention | None = None
         self._label_publisher: Any = None
         self._frame_subscriptions: list[Any] = []
-        self._images = {topic: ReusedImage() for topic in topics.FRAME_OUTPUTS}
         self._camera: CameraModel | None = None
         self._info_problem = ""  # why the last calibration is no use
         self._build_log = BuildLog()
@@ -138,48 +119,14 @@ class SegmentationNode(LifecycleNode):
 
     # Parameters
 
-    def _declare_parameters(self) -> None:
-        for spec in PARAMETERS:
-            try:
-                value = self.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
-                problem = spec.check(value)
-            except ParameterException:
-                decimal = " (with a point: 2.0, not 2)" if isinstance(spec.default, float) else ""
-                problem = f"parameter {spec.name} takes {spec.allowed}{decimal}"
-                value = self.declare_parameter(
-                    spec.name, spec.default, _descriptor(spec), ignore_override=True
-                ).value
-            if problem:
-                self._refused[spec.name] = problem
-                self.get_logger().error(f"{problem}; set it, then configure the node")
-            self._values[spec.name] = value
-
-    def _warn_of_unknown_parameters(self) -> None:
-        """Name what was given on the command line or in a file and means nothing here."""
-        unknown = [
-            name
-            for name in sorted(self._given)
-            if not self.has_parameter(name) and not name.startswith("qos_overrides.")
-        ]
-        hints = []
-        for name in unknown:
-            near = get_close_matches(name, BY_NAME, n=1)
-            hints.append(f"{name} (did you mean {near[0]}?)" if near else name)
-        if hints:
-            self.get_logger().warning(f"unknown parameters are ignored: {', '.join(hints)}")
-
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters}
-        reason = refusal(self._values, changes, configured=self._pipeline is not None)
+        reason = self._settings.change(changes, configured=self._pipeline is not None)
         if reason:
             return SetParametersResult(successful=False, reason=reason)
-        self._values = {**self._values, **{k: v for k, v in changes.items() if k in BY_NAME}}
-        self._given.update(changes)
-        for name in changes:
-            self._refused.pop(name, None)
         with self._applying:
             if self._pipeline is not None:
-                self._apply(self._pipeline, self._values)
+                self._apply(self._pipeline, self._settings.values)
         if not changes.keys().isdisjoint(RELOADED) and (needed := self._reload_needed()):
             self.get_logger().info(needed)  # rclpy gives no reason with a success
         return SetParametersResult(successful=True)
@@ -188,7 +135,7 @@ class SegmentationNode(LifecycleNode):
         """Say which parameters name another model than the one in use."""
         if self._pipeline is None:
             return ""
-        changed = [name for name in RELOADED if self._values[name] != self._loaded[name]]
+        changed = [name for name in RELOADED if self._settings.values[name] != self._loaded[name]]
         return f"call ~/reload to use {', '.join(changed)}" if changed else ""
 
     def _apply(self, pipeline: Pipeline, values: Mapping[str, Any]) -> None:
@@ -215,7 +162,7 @@ class SegmentationNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the engine, make the publishers."""
         try:
-            self._configure(self._values)
+            self._configure(self._settings.values)
         except SegRosError as error:
             self.get_logger().error(f"cannot configure: {error}")
             self._release()
@@ -226,9 +173,8 @@ class SegmentationNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self, values: Mapping[str, Any]) -> None:
-        reason = refusal(values, {}, configured=False)
-        if self._refused or reason:
-            raise SegRosError("; ".join([*self._refused.values(), *([reason] if reason else [])]))
+        if self._settings.problem:
+            raise SegRosError(self._settings.problem)
         try:
             pipeline, note = _load(values, self._report_build)
         finally:
@@ -236,8 +182,7 @@ class SegmentationNode(LifecycleNode):
         self._vehicle = Vehicle(self, values)
         self._camera = load_camera(values["camera_file"]) if values["camera_file"] else None
         self._apply(pipeline, values)
-        for topic in topics.FRAME_OUTPUTS:
-            self._frame_publishers[topic] = self._publisher(topic)
+        self._outputs = FramePublishers({t: self._publisher(t) for t in topics.FRAME_OUTPUTS})
         self._attention_publisher = self._publisher(topics.ATTENTION)
         try:
             self._label_publisher = self._publisher(topics.LABEL_INFO)
@@ -265,7 +210,11 @@ class SegmentationNode(LifecycleNode):
     def _publisher(self, topic: Topic) -> Any:
         message_type = message_class(topic.message_type)
         with self._refusal_named("publish", topic):
-            return self.create_lifecycle_publisher(message_type, topic.name, topic.qos_profile())
+            publisher = self.create_lifecycle_publisher(
+                message_type, topic.name, topic.qos_profile()
+            )
+        self._made_publishers.append(publisher)
+        return publisher
 
     @contextmanager
     def _refusal_named(self, what: str, topic: Topic) -> Iterator[None]:
@@ -298,7 +247,7 @@ class SegmentationNode(LifecycleNode):
         self._attention = attention = LiveAttention(
             self._attention_publisher,
             # What is loaded, not what a reload would load.
-            lambda: {**self._values, **{name: self._loaded[name] for name in RELOADED}},
+            lambda: {**self._settings.values, **{name: self._loaded[name] for name in RELOADED}},
             self.statistics,
             self.get_logger(),
         )
@@ -310,7 +259,7 @@ class SegmentationNode(LifecycleNode):
         self._worker = LatestWorker(handle, lambda _: self.statistics.count("dropped"))
         self._last_sequence = 0
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
-        if not self._values["camera_file"]:
+        if not self._settings.values["camera_file"]:
             self._subscribe(topics.CAMERA_INFO, self._on_camera_info)
         assert self._vehicle is not None
         for topic, callback in self._vehicle.subscriptions().items():
@@ -323,7 +272,7 @@ class SegmentationNode(LifecycleNode):
             self._label_publisher.publish(label_info(header, pipeline.segmenter.labels))
 
     def _image_input(self) -> Topic:
-        compressed = self._values["image_transport"] == "compressed"
+        compressed = self._settings.values["image_transport"] == "compressed"
         return topics.IMAGE_COMPRESSED if compressed else topics.IMAGE
 
     def _image_topic(self) -> str:
@@ -374,15 +323,11 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().info(summary)
 
     def _release(self) -> None:
-        for publisher in self._frame_publishers.values():
+        for publisher in self._made_publishers:
             self.destroy_lifecycle_publisher(publisher)
-        self._frame_publishers.clear()
-        if self._attention_publisher is not None:
-            self.destroy_lifecycle_publisher(self._attention_publisher)
-            self._attention_publisher = None
-        if self._label_publisher is not None:
-            self.destroy_lifecycle_publisher(self._label_publisher)
-            self._label_publisher = None
+        self._made_publishers.clear()
+        self._outputs = FramePublishers({})
+        self._attention_publisher = self._label_publisher = None
         self._pipeline = None
         if self._vehicle is not None:
             self._vehicle.close()
@@ -423,7 +368,7 @@ class SegmentationNode(LifecycleNode):
 
     async def _reload(self) -> str:
         """Load the model that the parameters name now, then put it in between two frames."""
-        old, values = self._pipeline, self._values
+        old, values = self._pipeline, self._settings.values
         if old is None:
             raise SegRosError("the node is not configured; configuring it loads the model")
         self._reload_note = f"loading {values['model']}"
@@ -446,7 +391,7 @@ class SegmentationNode(LifecycleNode):
     def _swap(self, pipeline: Pipeline, values: Mapping[str, Any]) -> None:
         self._publish_labels(pipeline)  # before the first mask they belong to
         with self._applying:
-            self._apply(pipeline, self._values)
+            self._apply(pipeline, self._settings.values)
             self._pipeline, self._loaded = pipeline, values
         self.statistics.engine_changed()
 
@@ -461,13 +406,13 @@ class SegmentationNode(LifecycleNode):
             )
         self._publish_diagnostics()  # as they are now
         snapshot = await self._background.until(self._worker.between(self._take_snapshot))
-        root = self._values["snapshot_folder"]
+        root = self._settings.values["snapshot_folder"]
         folder = Path(root) if root else default_folder()
         return str(await self._background.run(partial(write_snapshot, folder, snapshot)))
 
     def _take_snapshot(self) -> Snapshot:
         """Do the last frame again, between two others; what is published is left alone."""
-        message, pipeline, values = self._latest_image, self._pipeline, self._values
+        message, pipeline, values = self._latest_image, self._pipeline, self._settings.values
         assert pipeline is not None
         frame, stamp = decode_message(message), stamp_ns(message.header.stamp)
         camera, _ = self._camera_and_pose(frame, message.header)
@@ -524,13 +469,13 @@ class SegmentationNode(LifecycleNode):
 
     def _on_camera_info(self, message: Any) -> None:
         try:
-            camera = CameraModel.from_camera_info(message, mounting(self._values))
+            camera = CameraModel.from_camera_info(message, mounting(self._settings.values))
         except SegRosError as error:
             self._info_problem = f"{self._full_name(topics.CAMERA_INFO)}: {error}"
             self.statistics.count("camera_info_rejected")
             self.get_logger().error(self._info_problem, throttle_duration_sec=_QUIET)
             return
-        if self._camera is None and self._mounting_is_assumed():
+        if self._camera is None and self._settings.mounting_assumed:
             self.get_logger().warning(
                 f"camera mounting is assumed: {camera.mounting.z} m above ground, pitch "
                 f"{camera.mounting.pitch} rad; set camera_z, camera_pitch and the other camera_* "
@@ -539,25 +484,21 @@ class SegmentationNode(LifecycleNode):
         self._info_problem = ""
         self._camera = camera
 
-    def _mounting_is_assumed(self) -> bool:
-        return (
-            self._values["mounting_source"] == "parameters"
-            and not self._values["camera_file"]
-            and self._given.isdisjoint(MOUNTING_NAMES)
-        )
-
     def _full_name(self, topic: Topic) -> str:
         return str(self.resolve_topic_name(topic.name))
 
     def _handle(self, item: _Item) -> None:
         """Work on one frame. Whatever happens, the thread goes on with the next."""
         message, received = item
-        pipeline, values = self._pipeline, self._values  # as of now, whatever is set meanwhile
+        pipeline, values = (
+            self._pipeline,
+            self._settings.values,
+        )  # as of now, whatever is set meanwhile
         if pipeline is None:
             return
         self._latest_image = message
         self._time_jumps.frame(stamp_ns(message.header.stamp))
-        listening = self._listening()
+        listening = self._outputs.listening(values)
         if not listening:
             self.statistics.count("unwanted")
             return
@@ -574,10 +515,10 @@ class SegmentationNode(LifecycleNode):
             if wanted & (Output.GRID | Output.CONTACTS):
                 camera, pose = self._camera_and_pose(frame, message.header)
             stamp = stamp_ns(message.header.stamp)
-            done = pipeline.process(frame, wanted, camera, self._allocate, pose, stamp)
+            done = pipeline.process(frame, wanted, camera, self._outputs.allocate, pose, stamp)
             if done.grid_problem:
                 self._no_grid(done.grid_problem)
-            if not self._publish(message.header, listening, done, values):
+            if not self._outputs.publish(message.header, listening, done, values):
                 raise SegRosError(self._grid_problem)
         except SegRosError as error:
             self._report("failed", f"image {stamp_ns(message.header.stamp)}: {error}")
@@ -587,13 +528,6 @@ class SegmentationNode(LifecycleNode):
             self.statistics.published(
                 stamp_ns(message.header.stamp), time.monotonic_ns() - received, done.engine_ns
             )
-
-    def _listening(self) -> list[Topic]:
-        return [
-            topic
-            for topic, publisher in self._frame_publishers.items()
-            if self._values[topic.switch] and publisher.get_subscription_count()
-        ]
 
     def _camera_and_pose(
         self, frame: NDArray[np.uint8], header: Any
@@ -622,49 +556,6 @@ class SegmentationNode(LifecycleNode):
         self._grid_problem = f"no grid: {reason}"
         self.get_logger().error(self._grid_problem, throttle_duration_sec=_QUIET)
 
-    def _allocate(self, output: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Let the pipeline write straight into the messages that are published."""
-        for topic in topics.FRAME_OUTPUTS:
-            if topic.output is output:
-                return self._images[topic].pixels(shape)
-        raise AssertionError(output)
-
-    def _publish(
-        self,
-        header: Any,
-        listening: Sequence[Topic],
-        done: Processed,
-        parameters: Mapping[str, Any],
-    ) -> int:
-        """Publish what came of a frame; return how many messages."""
-        count = 0
-        for topic in listening:
-            message: Any
-            if topic is topics.GRID:
-                if done.cells is None or done.grid_spec is None:
-                    continue
-                library = ros_messages()
-                grid_header = library.header(stamp_ns(header.stamp), parameters["grid_frame"])
-                values = occupancy_values(done.cells, parameters["grid_profile"])
-                message = library.occupancy_grid(grid_header, done.grid_spec, values)
-            elif topic is topics.CONTACTS:
-                if done.contacts is None:
-                    continue
-                scan_header = ros_messages().header(
-                    stamp_ns(header.stamp), parameters["base_frame"]
-                )
-                message = ros_messages().laser_scan(scan_header, done.contacts)
-            elif topic is topics.OVERLAY_COMPRESSED:
-                assert done.overlay is not None
-                jpeg = encode_jpeg(done.overlay, parameters["jpeg_quality"])
-                message = ros_messages().jpeg(header, jpeg)
-            else:
-                message = self._images[topic].message
-                message.header = header
-            self._frame_publishers[topic].publish(message)
-            count += 1
-        return count
-
     def _report(self, outcome: str, message: str) -> None:
         self.statistics.error(outcome, message)
         self.get_logger().error(f"{outcome}: {message}", throttle_duration_sec=_QUIET)
@@ -679,7 +570,7 @@ class SegmentationNode(LifecycleNode):
     # Diagnostics
 
     def _listened_to(self) -> list[str]:
-        names = [topic.name for topic in self._listening()]
+        names = [topic.name for topic in self._outputs.listening(self._settings.values)]
         if self._attention is not None and self._attention.wanted:
             names.append(topics.ATTENTION.name)
         return names
@@ -702,8 +593,8 @@ class SegmentationNode(LifecycleNode):
             image_publishers=self._image_publishers,
             listened=self._listened_to(),
             camera_problem=self._info_problem or self._grid_problem,
-            mounting_assumed=self._mounting_is_assumed(),
-            refused="; ".join(self._refused.values()),
+            mounting_assumed=self._settings.mounting_assumed,
+            refused=self._settings.refused,
             reload=self._reload_note or self._reload_needed(),
             building=self._building,
             elsewhere=self._published_elsewhere(),
@@ -741,22 +632,6 @@ def _with_info(callback: Callable[[Any, Mapping[str, Any]], None]) -> Callable[.
     if hasattr(Subscription, "CallbackType"):
         return callback
     return lambda message: callback(message, {})  # Humble hands over the message alone
-
-
-def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=spec.description, read_only=spec.fixed)
-    if spec.choices:
-        descriptor.additional_constraints = f"one of {spec.allowed}"
-    if spec.low is not None and spec.high is not None:
-        if isinstance(spec.default, float):
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high))
-            ]
-        else:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(spec.low), to_value=int(spec.high), step=1)
-            ]
-    return descriptor
 
 
 def main(arguments: list[str] | None = None) -> int:

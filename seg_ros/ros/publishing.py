@@ -1,0 +1,89 @@
+"""Publishes what was made of a frame, to those who listen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros import topics
+from seg_ros.grid import occupancy_values
+from seg_ros.images import encode_jpeg
+from seg_ros.messages import stamp_ns
+from seg_ros.pipeline import Output, Processed
+from seg_ros.ros.messages import ReusedImage, ros_messages
+from seg_ros.topics import Topic
+
+
+class FramePublishers:
+    """The publishers of a frame's outputs, and the memory their images are made in.
+
+    Args:
+        publishers: one for each of :data:`seg_ros.topics.FRAME_OUTPUTS`.
+
+    """
+
+    def __init__(self, publishers: Mapping[Topic, Any]) -> None:
+        self._publishers = publishers
+        self._images = {topic: ReusedImage() for topic in publishers}
+
+    def listening(self, parameters: Mapping[str, Any]) -> list[Topic]:
+        """Return the topics that are switched on and that someone subscribes to."""
+        return [
+            topic
+            for topic, publisher in self._publishers.items()
+            if parameters[topic.switch] and publisher.get_subscription_count()
+        ]
+
+    def allocate(self, output: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Let the pipeline write straight into the message that is published."""
+        topic = next(topic for topic in self._images if topic.output is output)
+        return self._images[topic].pixels(shape)
+
+    def publish(
+        self,
+        header: Any,
+        listening: Sequence[Topic],
+        done: Processed,
+        parameters: Mapping[str, Any],
+    ) -> int:
+        """Publish what came of a frame; return how many messages.
+
+        Args:
+            header: of the frame; its stamp goes out with every message.
+            listening: topics to publish on.
+            done: what the pipeline made. What it could not make is not published.
+            parameters: of the node.
+
+        """
+        count = 0
+        for topic in listening:
+            message = self._message(topic, header, done, parameters)
+            if message is not None:
+                self._publishers[topic].publish(message)
+                count += 1
+        return count
+
+    def _message(
+        self, topic: Topic, header: Any, done: Processed, parameters: Mapping[str, Any]
+    ) -> Any:
+        library = ros_messages()
+        if topic is topics.GRID:
+            if done.cells is None or done.grid_spec is None:
+                return None
+            values = occupancy_values(done.cells, parameters["grid_profile"])
+            grid_header = library.header(stamp_ns(header.stamp), parameters["grid_frame"])
+            return library.occupancy_grid(grid_header, done.grid_spec, values)
+        if topic is topics.CONTACTS:
+            if done.contacts is None:
+                return None
+            scan_header = library.header(stamp_ns(header.stamp), parameters["base_frame"])
+            return library.laser_scan(scan_header, done.contacts)
+        if topic is topics.OVERLAY_COMPRESSED:
+            assert done.overlay is not None
+            return library.jpeg(header, encode_jpeg(done.overlay, parameters["jpeg_quality"]))
+        message = self._images[topic].message
+        message.header = header
+        return message
