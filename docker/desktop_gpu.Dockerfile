@@ -12,8 +12,8 @@ RUN apt-get update -q \
     && rosdep install --from-paths src --ignore-src -y --skip-keys rviz2 \
     && rm -rf /var/lib/apt/lists/*
 # Engines from pip, with the CUDA libraries they need; the driver is the host's.
-RUN python3 -m pip install --no-cache-dir --break-system-packages './src/seg_ros[tensorrt]' 'numpy<2' \
-    && python3 -m pip uninstall -y --break-system-packages seg_ros
+RUN python3 -m pip install --no-cache-dir --break-system-packages \
+    'numpy<2' av backports.zstd cuda-python mcap numba onnx rosbags rosbags-image simplejpeg tensorrt
 RUN source /opt/ros/jazzy/setup.bash && colcon build --packages-select seg_ros
 ENTRYPOINT ["/bin/bash", "-c", "source install/setup.bash && exec \"$@\"", "--"]
 CMD ["ros2", "launch", "seg_ros", "segmentation.launch.py"]

@@ -1,11 +1,12 @@
 """Play a bag into the segmentation node, in the bag's own time; docs/launch.md says more."""
 
-from collections.abc import Collection
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -44,6 +45,16 @@ SETTLE_SECONDS = 3.0
 """For what is still under way when the bag has ended."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What must be there before the first frame is played."""
+
+    nodes: list[str]
+    """Full names of the nodes that are to have found the player."""
+    topics: set[str] = field(default_factory=set)
+    """Full names of what the recorder and RViz are to have subscribed to."""
+
+
 def generate_launch_description() -> LaunchDescription:
     """Describe the arguments and, once they are known to be good, node, recorder and player."""
     node = share_file("launch/segmentation.launch.py")
@@ -79,17 +90,20 @@ def _prepare(context: LaunchContext) -> list[Any]:
         chosen.get("ros_namespace", ""),
     )
     player = _bag("player", "play", str(bag.path), *_play_options(given), *bag.inputs)
-    heard = {s.resolve(topics.OVERLAY.name) for s in setups if given["rviz"] == "true"}
+    wanted = Wanted(nodes=[s.full_name for s in setups])
+    if given["rviz"] == "true":
+        wanted.topics.update(s.resolve(topics.OVERLAY.name) for s in setups)
     recorder = []
     if given["record"]:
         out = Path(given["record"]).expanduser()
         if out.exists():
             raise SegRosError(f"record:={out} exists; choose a new folder")
         results = dict.fromkeys(s.resolve(topic.name) for s in setups for topic in RECORDED)
-        recorder = [_bag("recorder", "record", "--use-sim-time", "-o", str(out), *results)]
+        options = ["--storage", "mcap", "--use-sim-time", "-o", str(out)]
+        recorder = [_bag("recorder", "record", *options, *results)]
         # Without vision_msgs there are no labels to wait for.
-        heard |= {name for name in results if not name.endswith(topics.LABEL_INFO.name)}
-    return [*_bring_up(player, len(setups), heard), *recorder]
+        wanted.topics.update(t for t in results if not t.endswith(topics.LABEL_INFO.name))
+    return [*_bring_up(player, wanted), *recorder]
 
 
 def _play_options(given: dict[str, str]) -> list[str]:
@@ -103,23 +117,37 @@ def _bag(name: str, *arguments: str) -> ExecuteProcess:
     return ExecuteProcess(cmd=["ros2", "bag", *arguments], name=name, output="screen")
 
 
-def _resume_when_heard(context: LaunchContext, heard: Collection[str]) -> list[Any]:
-    """Let the player go on as soon as somebody listens to each of these topics."""
+def _resume_when_heard(context: LaunchContext, wanted: Wanted) -> list[Any]:
+    """Let the player go on as soon as nothing of the first frame can be lost."""
     graph = get_ros_node(context)
     interface = import_module("rosbag2_interfaces.srv").Resume
     player = graph.create_client(interface, "/rosbag2_player/resume")
+    ready: set[str] = set()
+
+    def on_diagnostics(message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {pair.key: pair.value for pair in status.values}
+            if int(values.get("image publishers", 0)):
+                ready.add(f"/{status.name.partition(':')[0]}")
+
+    graph.create_subscription(DiagnosticArray, topics.DIAGNOSTICS.name, on_diagnostics, 10)
 
     def resume(_: LaunchContext) -> None:
         player.call_async(interface.Request())
 
     def look(seconds: float) -> list[Any]:
-        unheard = sorted(topic for topic in heard if not graph.count_subscribers(topic))
-        if not unheard and player.service_is_ready():
+        missing = [f"{node} to see the player" for node in wanted.nodes if node not in ready]
+        missing += [
+            f"a listener of {topic}"
+            for topic in sorted(wanted.topics)
+            if not graph.count_subscribers(topic)
+        ]
+        if not missing and player.service_is_ready():
             return [TimerAction(period=MATCH_SECONDS, actions=[OpaqueFunction(function=resume)])]
         if seconds <= 0:
-            who = ", ".join(unheard) or "the player's service"
             raise SegRosError(
-                f"waited {LISTEN_SECONDS:g} s for a listener of {who}; see what is said above"
+                f"waited {LISTEN_SECONDS:g} s for {', '.join(missing) or 'the player to answer'}; "
+                "see what is said above"
             )
         again = OpaqueFunction(function=lambda _: look(seconds - POLL_SECONDS))
         return [TimerAction(period=POLL_SECONDS, actions=[again])]
@@ -127,9 +155,9 @@ def _resume_when_heard(context: LaunchContext, heard: Collection[str]) -> list[A
     return look(LISTEN_SECONDS)
 
 
-def _bring_up(player: ExecuteProcess, nodes: int, heard: Collection[str]) -> list[Any]:
+def _bring_up(player: ExecuteProcess, wanted: Wanted) -> list[Any]:
     """Configure and activate every node, play when all are active, end when the bag has ended."""
-    waiting = [nodes]
+    waiting = [len(wanted.nodes)]
 
     def change(action: Any, transition: int) -> EmitEvent:
         wanted = ChangeState(
@@ -147,7 +175,7 @@ def _bring_up(player: ExecuteProcess, nodes: int, heard: Collection[str]) -> lis
         waiting[0] -= 1
         if waiting[0]:
             return []
-        return [player, OpaqueFunction(function=_resume_when_heard, args=[heard])]
+        return [player, OpaqueFunction(function=_resume_when_heard, args=[wanted])]
 
     def refused(_: LaunchContext) -> None:
         raise SegRosError("the node could not be configured; it says above why")

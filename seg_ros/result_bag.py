@@ -47,7 +47,7 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2.metadata import dump_qos_v9
+from rosbags.rosbag2.metadata import dump_qos_v8
 
 from seg_ros import __version__
 from seg_ros.drive import RecordedTopic
@@ -170,7 +170,7 @@ class ResultBag(AbstractContextManager["ResultBag"]):
                 self._ids[topic.name],
                 topic.name,
                 "cdr",
-                {"offered_qos_profiles": _yaml(dump_qos_v9(list(topic.qos)))},
+                {"offered_qos_profiles": dump_qos_v8(list(topic.qos))},
                 schema_ids[topic.message_type],
             )
             for topic in topics
@@ -374,7 +374,10 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         return data + summary + _bytes([Footer(summary_start, offset_start, crc)]) + MCAP0_MAGIC
 
     def _information(self) -> dict[str, Any]:
-        """Return what ``metadata.yaml`` says (rosbag2_storage, version 9)."""
+        """Return what ``metadata.yaml`` says (rosbag2_storage, version 8).
+
+        Version 9 gives QoS as a list and by names, which Humble does not read.
+        """
         start, end = self._times()
         span = {
             "starting_time": {"nanoseconds_since_epoch": start},
@@ -382,7 +385,7 @@ class ResultBag(AbstractContextManager["ResultBag"]):
             "message_count": sum(self._counts.values()),
         }
         return {
-            "version": 9,
+            "version": 8,
             "storage_identifier": "mcap",
             "relative_file_paths": [self.file.name],
             **span,
@@ -392,7 +395,7 @@ class ResultBag(AbstractContextManager["ResultBag"]):
                         "name": topic.name,
                         "type": topic.message_type,
                         "serialization_format": "cdr",
-                        "offered_qos_profiles": dump_qos_v9(list(topic.qos)),
+                        "offered_qos_profiles": dump_qos_v8(list(topic.qos)),
                         "type_description_hash": topic.type_hash,
                     },
                     "message_count": self._counts[self._ids[topic.name]],

@@ -40,7 +40,7 @@ def write_bag(
     messages = bag_messages()
     image_type = "sensor_msgs/msg/CompressedImage" if compressed else "sensor_msgs/msg/Image"
     plugin = StoragePlugin.SQLITE3 if sqlite else StoragePlugin.MCAP
-    with Writer(path, version=9, storage_plugin=plugin) as writer:
+    with Writer(path, version=8, storage_plugin=plugin) as writer:
         images = writer.add_connection(
             topic + ("/compressed" if compressed else ""),
             image_type,

@@ -141,6 +141,11 @@ class NodeSetup:
     values: dict[str, Any]
     """All parameters as the node will have them."""
 
+    @property
+    def full_name(self) -> str:
+        """The node's name with its namespace."""
+        return f"{self.namespace.rstrip('/')}/{NODE}"
+
     def resolve(self, name: str) -> str:
         """Return the full name of one of the node's topics, after remapping."""
         name = self.remappings.get(name, name)

@@ -634,6 +634,13 @@ def _with_info(callback: Callable[[Any, Mapping[str, Any]], None]) -> Callable[.
     return lambda message: callback(message, {})  # Humble hands over the message alone
 
 
+def _stop(*_: Any) -> None:
+    """End the node's work, once: a launch file and a terminal may both pass a Ctrl-C on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # for whom it takes too long
+    raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -651,7 +658,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(" ".join(str(error).split()))
     # SIGINT too: Python leaves it ignored in what a shell starts in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _stop)
     node = None
     try:
         node = SegmentationNode()

@@ -34,8 +34,8 @@ class Transforms:
             self._time: Any = import_module("rclpy.time").Time
         except ImportError as error:
             raise SegRosError(
-                "mounting_source is tf, but tf2_ros is not installed; install ros-<distro>-tf2-ros "
-                "or use mounting_source parameters"
+                "mounting_source is tf, but tf2_ros is not installed; install "
+                "ros-<distro>-tf2-ros-py or use mounting_source parameters"
             ) from error
         self._error: Any = tf2_ros.TransformException
         self._buffer = tf2_ros.Buffer()
