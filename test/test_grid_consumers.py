@@ -20,6 +20,7 @@ from seg_ros.grid import (
     UNKNOWN,
     DriveableGrid,
     FirstContacts,
+    GridSpec,
     occupancy_values,
 )
 from seg_ros.messages import bag_messages, typestore
@@ -105,6 +106,7 @@ def test_nav2_reads_every_state_with_the_shipped_costmap(street, costmaps):
         assert "driveable_layer" in costmap["plugins"]
         assert layer["map_topic"] == "/segmentation/driveable_grid"
         assert layer["map_subscribe_transient_local"] is True
+        assert costmap["resolution"] <= GridSpec().resolution, "Nav2 would skip cells of the grid"
 
 
 def test_what_goes_wrong_otherwise(costmaps):

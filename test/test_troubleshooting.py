@@ -42,7 +42,15 @@ def test_parameters_topics_and_services_exist():
     named = set(re.findall(r"`([a-z_~/]+)`", TEXT))
     topics = {topic.name for topic in (*PUBLISHED, *SUBSCRIBED)}
     known = {*BY_NAME, *topics, *(service.name for service in SERVICES)}
-    others = {"image_rect", "frame_id", "unwanted", "time_jumps", "use_sim_time", "cv_bridge"}
+    others = {
+        "image_rect",
+        "frame_id",
+        "unwanted",
+        "lost",
+        "time_jumps",
+        "use_sim_time",
+        "cv_bridge",
+    }
     assert named - others <= known
     assert {"mounting_source", "grid_frame", "grid_fusion", "~/reload"} <= named
 

@@ -1,0 +1,132 @@
+"""Nav2 itself with the shipped parameters: its lifecycle manager, its costmaps, our grid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from support import running_node, wait_until
+from test_node import camera_of, image_message
+
+from seg_ros import topics
+from seg_ros.camera import Mounting
+from seg_ros.ros.messages import message_class, ros_messages
+from seg_ros.share import share_file
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+AT = (2.0, 1.0)
+"""Where the vehicle is in the costmap's frame, m."""
+
+
+def program(package: str, name: str) -> Path:
+    packages = pytest.importorskip("ament_index_python.packages")
+    try:
+        return Path(packages.get_package_prefix(package)) / "lib" / package / name
+    except (LookupError, OSError):
+        pytest.skip(f"{package} is not installed; it comes with Nav2")
+
+
+@contextmanager
+def running(log: Path, executable: Path, name: str, parameters: dict):
+    """Run a program of Nav2 with parameters for one node."""
+    file = log.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump({name: {"ros__parameters": parameters}}))
+    with log.open("wb") as output:
+        command = [executable, "--ros-args", "--params-file", file]
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def shipped(costmap: str) -> dict:
+    text = share_file("config/nav2_costmap.yaml").read_text(encoding="utf-8")
+    parameters = yaml.safe_load(text)[costmap][costmap]["ros__parameters"]
+    # Not the policy, but how the test looks at it.
+    return {**parameters, "always_send_full_costmap": True, "publish_frequency": 5.0}
+
+
+def value_at(grid, x, y):
+    """Values of an OccupancyGrid message at points of its frame; NaN outside."""
+    origin, info = grid.info.origin.position, grid.info
+    column = np.floor((x - origin.x) / info.resolution).astype(int)
+    row = np.floor((y - origin.y) / info.resolution).astype(int)
+    inside = (column >= 0) & (column < info.width) & (row >= 0) & (row < info.height)
+    data = np.array(grid.data, np.int8).reshape(info.height, info.width)
+    values = np.full(x.shape, np.nan)
+    values[inside] = data[row[inside], column[inside]]
+    return values
+
+
+@pytest.mark.parametrize("costmap", ["local_costmap", "global_costmap"])
+def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with ROS 2")
+    costmap_node = program("nav2_costmap_2d", "nav2_costmap_2d")
+    manager_node = program("nav2_lifecycle_manager", "lifecycle_manager")
+    parameters = shipped(costmap)
+    camera = camera_of(scene)
+    mounted = {
+        f"camera_{f.name}": float(getattr(camera.mounting, f.name)) for f in fields(Mounting)
+    }
+    header = ros_messages().header(time.time_ns(), parameters["global_frame"])
+    where = message_class("geometry_msgs/msg/TransformStamped")(
+        header=header, child_frame_id=parameters["robot_base_frame"]
+    )
+    where.transform.translation.x, where.transform.translation.y = AT
+    tf2_ros.StaticTransformBroadcaster(client.node).sendTransform(where)
+
+    costmaps = []
+    grid_type = message_class(topics.GRID.message_type)
+    client.node.create_subscription(grid_type, "/costmap", costmaps.append, 1)
+    managed = {"autostart": True, "bond_timeout": 0.0}
+    managed["node_names"] = ["segmentation_node", "costmap"]
+    with (
+        running_node(tmp_path / "node.log", autostart=False, **mounted) as node,
+        running(tmp_path / "costmap.log", costmap_node, "costmap", parameters),
+        running(tmp_path / "manager.log", manager_node, "lifecycle_manager", managed),
+    ):
+        node.wait_for("active, listening on /image")
+        client.listen(topics.GRID)
+        images, infos = (client.publisher(t) for t in (topics.IMAGE, topics.CAMERA_INFO))
+        stamp = time.time_ns()
+        infos.publish(ros_messages().camera_info(ros_messages().header(stamp, "front"), camera))
+        time.sleep(0.5)
+        images.publish(image_message(scene[0].image, stamp))
+        (grid,) = client.wait_for(topics.GRID)
+        costmaps.clear()
+        wait_until(lambda: len(costmaps) > 3, "costmaps after the grid")
+        got = costmaps[-1]
+
+    assert got.header.frame_id == parameters["global_frame"]
+    x0, y0 = got.info.origin.position.x, got.info.origin.position.y
+    columns, rows = np.meshgrid(np.arange(got.info.width), np.arange(got.info.height))
+    x = x0 + (columns + 0.5) * got.info.resolution
+    y = y0 + (rows + 0.5) * got.info.resolution
+    cost = value_at(got, x, y)
+    ours = value_at(grid, x - AT[0], y - AT[1])
+    assert {-1, 0, 100} <= set(ours[~np.isnan(ours)]), "the frame shows not every state"
+    assert np.all(cost[ours == 100] == 100), "an obstacle is not lethal"
+    assert np.all(cost[ours == -1] != 0), "unknown has become free"
+    assert np.all(cost[np.isnan(ours)] != 0), "free where there is no grid"
+    free = cost[ours == 0]
+    if costmap == "global_costmap":
+        assert np.all(free == 0)
+        assert np.all(cost[ours == -1] == -1)
+    else:  # inflated: costly near obstacles, and passable elsewhere
+        assert np.all(free >= 0)
+        assert np.all(free < 100)
+        assert np.mean(free == 0) > 0.5
