@@ -1,5 +1,6 @@
 """Play a bag into the segmentation node, in the bag's own time; docs/launch.md says more."""
 
+import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,7 +30,12 @@ from lifecycle_msgs.msg import Transition
 
 from seg_ros import topics
 from seg_ros.errors import SegRosError
-from seg_ros.ros.launching import REPLAY_ARGUMENTS, SEGMENTATION_ARGUMENTS, node_setups
+from seg_ros.ros.launching import (
+    REPLAY_ARGUMENTS,
+    SEGMENTATION_ARGUMENTS,
+    check_command_line,
+    node_setups,
+)
 from seg_ros.ros.recording import RECORDED, open_recording
 from seg_ros.share import share_file
 
@@ -72,6 +78,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def _prepare(context: LaunchContext) -> list[Any]:
     """Check everything before anything starts; find the bag's camera where none is named."""
+    every = (*REPLAY_ARGUMENTS, *SEGMENTATION_ARGUMENTS)
+    check_command_line(sys.argv, Path(__file__).name, every)
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in REPLAY_ARGUMENTS}
     for argument in REPLAY_ARGUMENTS:
         argument.check(given[argument.name])

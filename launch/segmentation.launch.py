@@ -1,5 +1,6 @@
 """Start the segmentation node for one camera or several; docs/launch.md says more."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from seg_ros.ros.launching import (
     RESPAWN_SECONDS,
     SEGMENTATION_ARGUMENTS,
     NodeSetup,
+    check_command_line,
     node_setups,
     rviz_config,
 )
@@ -39,6 +41,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[Any]:
+    check_command_line(sys.argv, Path(__file__).name)
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in SEGMENTATION_ARGUMENTS}
     setups = node_setups(given, context.launch_configurations.get("ros_namespace", ""))
     rviz = _rviz(setups) if given["rviz"] == "true" else []

@@ -12,6 +12,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.ros.launching import (
     REPLAY_ARGUMENTS,
     SEGMENTATION_ARGUMENTS,
+    check_command_line,
     node_setups,
     rviz_config,
 )
@@ -315,3 +316,32 @@ def test_the_replays_own_defaults_are_arguments_of_the_node():
     own = {argument.name for argument in REPLAY_ARGUMENTS} - known
     assert own == {"bag", "rate", "loop", "record"}
     assert Path(DEFAULTS["params_file"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model:=x.onnx", "rviz:=true"], ""),
+        (
+            ["modle:=x.onnx"],
+            "modle:= is no argument of segmentation.launch.py; did you mean model?",
+        ),
+        (
+            ["mounting_source:=tf"],
+            "is no argument of segmentation.launch.py; --show-args lists them",
+        ),
+    ],
+)
+def test_an_argument_that_is_not_there_is_refused(words, said):
+    """`ros2 launch` would go on without it."""
+    for start in (["ros2", "launch", "seg_ros"], ["ros2", "launch"]):
+        command = [*start, "/anywhere/segmentation.launch.py", *words]
+        if said:
+            with pytest.raises(SegRosError) as caught:
+                check_command_line(command, "segmentation.launch.py")
+            assert said in str(caught.value)
+        else:
+            check_command_line(command, "segmentation.launch.py")
+    check_command_line(
+        ["ros2", "launch", "mine", "mine.launch.py", *words], "segmentation.launch.py"
+    )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,32 @@ REPLAY_ARGUMENTS = (
     Argument("respawn", "false", "a node that dies ends the replay", ("false",)),
 )
 """Of ``replay.launch.py``; the other ones of ``segmentation.launch.py`` are as there."""
+
+
+def check_command_line(
+    command: Sequence[str], file: str, arguments: Sequence[Argument] = SEGMENTATION_ARGUMENTS
+) -> None:
+    """Refuse arguments that a launch file does not have; ``ros2 launch`` takes them in silence.
+
+    Args:
+        command: ``sys.argv``. Where it is not this file that was started, what stands there may
+            be for the one that includes it, and is left alone.
+        file: name of the launch file.
+        arguments: that it has.
+
+    Raises:
+        SegRosError: it names them, and what was probably meant.
+
+    """
+    if not any(Path(word).name == file for word in command):
+        return
+    known = [argument.name for argument in arguments]
+    for name in (word.partition(":=")[0] for word in command if ":=" in word):
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "--show-args lists them"
+            raise SegRosError(f"{name}:= is no argument of {file}; {hint}")
+
 
 _FILES = ("params_file", "camera_params")
 _TOPICS = ("image", "camera_info")
