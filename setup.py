@@ -98,7 +98,7 @@ setup(
     entry_points={
         "console_scripts": [
             "seg_ros = seg_ros.cli:main",
-            "segmentation_node = seg_ros.ros.node:main",
+            "segmentation_node = seg_ros.ros.start:main",
         ]
     },
 )

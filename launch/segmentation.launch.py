@@ -69,7 +69,10 @@ def _node(setup: NodeSetup, given: dict[str, str]) -> LifecycleNode:
 
 
 def _rviz(setups: list[NodeSetup]) -> list[Node]:
-    for package in ("rviz2", "tf2_ros"):
+    packages = ["rviz2", "tf2_ros"]
+    if any(setup.values["image_transport"] == "compressed" for setup in setups):
+        packages.append("compressed_image_transport")  # without it RViz loads no display at all
+    for package in packages:
         try:
             get_package_prefix(package)
         except PackageNotFoundError:

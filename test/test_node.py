@@ -1,6 +1,8 @@
 """The node in its own process, over real DDS."""
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -60,9 +62,6 @@ def publish(publisher, *messages, pause=0.0):
 
 def test_a_recorded_bag_comes_out_as_masks_overlays_and_grids(tmp_path, client, segmenter, scene):
     """A bag written here, played by `seg_ros play`, segmented by the node: all values checked."""
-    import subprocess
-    import sys
-
     frames = [(1_700_000_000_000_000_123 + i * 400_000_001, scene[i * 30].image) for i in range(5)]
     camera = camera_of(scene)
     bag = write_bag(tmp_path / "bag", frames, camera=camera)
@@ -262,6 +261,21 @@ def test_a_second_ctrl_c_does_not_disturb_the_first(tmp_path):
     assert "Traceback" not in node.said()
 
 
+def test_ctrl_c_while_the_libraries_load_ends_without_a_traceback():
+    """As when a launch file gives up because of another of its nodes."""
+    code = "from seg_ros.ros.start import main; print('up', flush=True); raise SystemExit(main())"
+    node = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert node.stdout is not None
+    assert node.stdout.readline() == "up\n"
+    time.sleep(0.2)
+    node.send_signal(signal.SIGINT)
+    _, said = node.communicate(timeout=60)
+    assert node.returncode == 0
+    assert "Traceback" not in said
+
+
 def test_remapping_namespace_and_mistyped_parameters(tmp_path, client, scene):
     remap = ("-r", "image:=/front/image_raw", "-r", "__ns:=/left")
     mistyped = {"grid_resoluton": 0.2, "something": "else"}
@@ -282,9 +296,6 @@ def test_remapping_namespace_and_mistyped_parameters(tmp_path, client, scene):
 
 
 def test_wrong_arguments_are_one_line():
-    import subprocess
-    import sys
-
     for arguments in (["--bogus"], ["--ros-args", "--bogus"]):
         command = [sys.executable, "-m", "seg_ros.ros.node", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
