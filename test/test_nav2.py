@@ -18,6 +18,7 @@ from test_node import camera_of, image_message
 
 from seg_ros import topics
 from seg_ros.camera import Mounting
+from seg_ros.grid import FirstContacts
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.share import share_file
 
@@ -53,11 +54,22 @@ def running(log: Path, executable: Path, name: str, parameters: dict):
             process.wait()
 
 
-def shipped(costmap: str) -> dict:
-    text = share_file("config/nav2_costmap.yaml").read_text(encoding="utf-8")
-    parameters = yaml.safe_load(text)[costmap][costmap]["ros__parameters"]
-    # Not the policy, but how the test looks at it.
-    return {**parameters, "always_send_full_costmap": True, "publish_frequency": 5.0}
+def shipped() -> dict:
+    return yaml.safe_load(share_file("config/nav2_costmap.yaml").read_text(encoding="utf-8"))
+
+
+def managed(*nodes: str) -> dict:
+    """Parameters of the lifecycle manager, as docs/launch.md says."""
+    return {"autostart": True, "bond_timeout": 0.0, "node_names": list(nodes)}
+
+
+def place(client, parent: str, child: str, x: float = 0.0, y: float = 0.0) -> None:
+    """Publish a static transform."""
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with ROS 2")
+    header = ros_messages().header(time.time_ns(), parent)
+    where = message_class("geometry_msgs/msg/TransformStamped")(header=header, child_frame_id=child)
+    where.transform.translation.x, where.transform.translation.y = x, y
+    tf2_ros.StaticTransformBroadcaster(client.node).sendTransform(where)
 
 
 def value_at(grid, x, y):
@@ -74,30 +86,24 @@ def value_at(grid, x, y):
 
 @pytest.mark.parametrize("costmap", ["local_costmap", "global_costmap"])
 def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
-    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with ROS 2")
     costmap_node = program("nav2_costmap_2d", "nav2_costmap_2d")
     manager_node = program("nav2_lifecycle_manager", "lifecycle_manager")
-    parameters = shipped(costmap)
+    # Besides, how the test looks at it.
+    seen = {"always_send_full_costmap": True, "publish_frequency": 5.0}
+    parameters = shipped()[costmap][costmap]["ros__parameters"] | seen
+    place(client, parameters["global_frame"], parameters["robot_base_frame"], *AT)
     camera = camera_of(scene)
     mounted = {
         f"camera_{f.name}": float(getattr(camera.mounting, f.name)) for f in fields(Mounting)
     }
-    header = ros_messages().header(time.time_ns(), parameters["global_frame"])
-    where = message_class("geometry_msgs/msg/TransformStamped")(
-        header=header, child_frame_id=parameters["robot_base_frame"]
-    )
-    where.transform.translation.x, where.transform.translation.y = AT
-    tf2_ros.StaticTransformBroadcaster(client.node).sendTransform(where)
-
     costmaps = []
     grid_type = message_class(topics.GRID.message_type)
     client.node.create_subscription(grid_type, "/costmap", costmaps.append, 1)
-    managed = {"autostart": True, "bond_timeout": 0.0}
-    managed["node_names"] = ["segmentation_node", "costmap"]
+    manager = managed("segmentation_node", "costmap")
     with (
         running_node(tmp_path / "node.log", autostart=False, **mounted) as node,
         running(tmp_path / "costmap.log", costmap_node, "costmap", parameters),
-        running(tmp_path / "manager.log", manager_node, "lifecycle_manager", managed),
+        running(tmp_path / "manager.log", manager_node, "lifecycle_manager", manager),
     ):
         node.wait_for("active, listening on /image")
         client.listen(topics.GRID)
@@ -130,3 +136,51 @@ def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
         assert np.all(free >= 0)
         assert np.all(free < 100)
         assert np.mean(free == 0) > 0.5
+
+
+def test_the_collision_monitor_stops_for_a_contact_ahead(tmp_path, client):
+    monitor_node = program("nav2_collision_monitor", "collision_monitor")
+    manager_node = program("nav2_lifecycle_manager", "lifecycle_manager")
+    parameters = shipped()["collision_monitor"]["ros__parameters"]
+    place(client, parameters["odom_frame_id"], parameters["base_frame_id"])
+    twist = message_class("geometry_msgs/msg/Twist")
+    allowed = []
+    client.node.create_subscription(twist, "/allowed", allowed.append, 10)
+    wanted = client.node.create_publisher(twist, "/wanted", 10)
+    scans = client.node.create_publisher(
+        message_class(topics.CONTACTS.message_type),
+        topics.CONTACTS.name,
+        topics.CONTACTS.qos_profile(),
+    )
+    ahead = np.full(91, np.inf, np.float32)
+    ahead[40:51] = 3.0
+    away = np.full(91, np.inf, np.float32)
+    away[40:51] = 8.0
+    unknown = np.full(91, np.nan, np.float32)
+    step = twist()
+    step.linear.x = 1.0
+
+    def speed(ranges):
+        """Return what is left of 1 m/s while the scan shows these ranges."""
+        for _ in range(10):
+            contacts = FirstContacts(-0.45, 0.01, 20.0, ranges)
+            stamp = ros_messages().header(time.time_ns(), parameters["base_frame_id"])
+            scans.publish(ros_messages().laser_scan(stamp, contacts))
+            time.sleep(0.05)
+            wanted.publish(step)
+            time.sleep(0.05)
+        return allowed[-1].linear.x
+
+    parameters |= {"cmd_vel_in_topic": "wanted", "cmd_vel_out_topic": "allowed"}
+    log = tmp_path / "manager.log"
+    with (
+        running(tmp_path / "monitor.log", monitor_node, "collision_monitor", parameters),
+        running(log, manager_node, "lifecycle_manager", managed("collision_monitor")),
+    ):
+        wait_until(lambda: "nodes are active" in log.read_text(), "the collision monitor")
+        wait_until(scans.get_subscription_count, "its subscription")
+        time.sleep(0.5)
+        assert speed(away) == 1.0
+        assert speed(ahead) == 0.0
+        assert speed(away) == 1.0
+        assert speed(unknown) == 1.0, "the scan says nothing there; that is the grid's to say"
