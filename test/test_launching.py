@@ -248,6 +248,8 @@ def test_rviz_shows_every_camera_in_a_group_of_its_own():
     assert [display["Name"] for display in right["Displays"]] == ["right Image", "right Grid"]
     assert right["Displays"][0]["Topic"]["Value"] == "/right/image"
     assert left["Displays"][0]["Topic"]["Value"] == "/left/image"
+    assert left["Displays"][0]["Enabled"] is False, "the overlay shows the image, too"
+    assert left["Displays"][1].get("Enabled", True) is True
 
 
 @pytest.fixture(scope="module")

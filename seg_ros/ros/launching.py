@@ -292,6 +292,9 @@ def rviz_config(config: Mapping[str, Any], setups: Sequence[NodeSetup]) -> dict[
     for setup in setups:
         displays = deepcopy(ours)
         for display in displays:
+            if len(setups) > 1 and display["Topic"]["Value"] == f"/{topics.IMAGE.name}":
+                # The overlays show the images, too, and twice as many would be too small.
+                display["Enabled"] = display["Value"] = False
             for key in {"Topic", "Update Topic"} & set(display):
                 name = display[key]["Value"].lstrip("/")
                 if name == topics.IMAGE.name and setup.values["image_transport"] != "raw":
