@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from seg_ros import topics
+from seg_ros.ros.launching import NODE
 from seg_ros.ros.parameters import BY_NAME
 from seg_ros.share import share_file
 
@@ -79,14 +80,10 @@ def panel_topics(layout):
 
 def test_foxglove_shows_topics_that_exist_in_panels_that_take_them(foxglove):
     shown = list(panel_topics(foxglove))
-    for kind, key, name in shown:
-        if key == "calibrationTopic":
-            assert BY_TOPIC[name] is topics.CAMERA_INFO
-        else:
-            assert BY_TOPIC[name].message_type in PANELS[kind]
+    for kind, _, name in shown:
+        assert BY_TOPIC[name].message_type in PANELS[kind]
     assert {name for *_, name in shown} == {
         "/image",
-        "/camera_info",
         "/segmentation/overlay/compressed",
         "/segmentation/driveable_grid",
         "/segmentation/first_contact",
@@ -109,6 +106,14 @@ def test_foxglove_lays_every_panel_out_once(foxglove):
             assert settings["visible"] is True
     scene = foxglove["configById"]["3D!grid"]
     assert scene["followTf"] == BY_NAME["base_frame"].default
+    # Without a field of the scan, its colour is replaced by that of intensities, which it has not.
+    assert scene["topics"]["/segmentation/first_contact"]["colorField"] == "range"
+
+
+def test_foxglove_shows_the_figures_of_the_node(foxglove):
+    """It finds them by the hardware_id of the status."""
+    chosen = foxglove["configById"]["DiagnosticStatusPanel!node"]["selectedHardwareId"]
+    assert chosen == f"/{NODE}"
 
 
 @pytest.mark.parametrize("folder", ["launch", "config", "config/cameras", "rviz"])
