@@ -325,7 +325,8 @@ def test_nothing_is_computed_when_nobody_listens(tmp_path, client, scene):
     with running_node(tmp_path / "node.log"):
         publisher = client.publisher(topics.IMAGE)
         publish(publisher, image_message(scene[0].image))
-        _, values = client.diagnosis(lambda v: v["received"] == "1" and v["unwanted"] == "1")
+        status, values = client.diagnosis(lambda v: v["received"] == "1" and v["unwanted"] == "1")
+        assert status.hardware_id == "/segmentation_node"
         assert values["published"] == "0"
         assert values["engine p50 ms"] == "nan", "the engine ran for nobody"
 
