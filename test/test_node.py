@@ -268,10 +268,13 @@ def test_ctrl_c_while_the_libraries_load_ends_without_a_traceback():
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert node.stdout is not None
-    assert node.stdout.readline() == "up\n"
-    time.sleep(0.2)
-    node.send_signal(signal.SIGINT)
-    _, said = node.communicate(timeout=60)
+    try:
+        assert node.stdout.readline() == "up\n"
+        time.sleep(0.2)
+        node.send_signal(signal.SIGINT)
+        _, said = node.communicate(timeout=30)
+    finally:
+        node.kill()
     assert node.returncode == 0
     assert "Traceback" not in said
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 
 def main() -> int:
     """Run the node until it is told to stop; return the exit code."""
-    try:
-        from seg_ros.ros.node import main as run
-    except KeyboardInterrupt:
-        return 0
+    # Nothing is open yet, and an exception would have to find its way through others' imports.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    from seg_ros.ros.node import main as run
+
     return run()
