@@ -15,5 +15,7 @@ RUN apt-get update -q \
 RUN python3 -m pip install --no-cache-dir --break-system-packages \
     'numpy<2' av backports.zstd cuda-python mcap numba onnx rosbags rosbags-image simplejpeg tensorrt
 RUN source /opt/ros/jazzy/setup.bash && colcon build --packages-select seg_ros
+# ros2 launch ends its nodes at this one; at SIGTERM it leaves them running.
+STOPSIGNAL SIGINT
 ENTRYPOINT ["/bin/bash", "-c", "source install/setup.bash && exec \"$@\"", "--"]
 CMD ["ros2", "launch", "seg_ros", "segmentation.launch.py"]

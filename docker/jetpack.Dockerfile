@@ -18,5 +18,7 @@ RUN apt-get update -q && rosdep install --rosdistro humble --from-paths src --ig
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m pip install --no-cache-dir 'numpy<2' av backports.zstd cuda-python mcap numba onnx rosbags rosbags-image simplejpeg
 RUN source /opt/ros/humble/setup.bash && colcon build --packages-select seg_ros
+# ros2 launch ends its nodes at this one; at SIGTERM it leaves them running.
+STOPSIGNAL SIGINT
 ENTRYPOINT ["/bin/bash", "-c", "source install/setup.bash && exec \"$@\"", "--"]
 CMD ["/bin/bash", "-c", "exec ros2 launch seg_ros segmentation.launch.py params_file:=$(ros2 pkg prefix --share seg_ros)/config/jetson.yaml"]

@@ -1,6 +1,7 @@
 """Play a bag into the segmentation node, in the bag's own time; docs/launch.md says more."""
 
 import sys
+import time
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -38,6 +39,9 @@ from seg_ros.ros.launching import (
 )
 from seg_ros.ros.recording import RECORDED, open_recording
 from seg_ros.share import share_file
+
+DISCOVERY_SECONDS = 4.0
+"""To find a node that runs already; where discovery keeps to this machine, it took up to 2.7 s."""
 
 LISTEN_SECONDS = 60.0
 """For the recorder and RViz to subscribe; the first frame waits for them."""
@@ -80,9 +84,7 @@ def _prepare(context: LaunchContext) -> list[Any]:
     """Check everything before anything starts; find the bag's camera where none is named."""
     every = (*REPLAY_ARGUMENTS, *SEGMENTATION_ARGUMENTS)
     check_command_line(sys.argv, Path(__file__).name, every)
-    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in REPLAY_ARGUMENTS}
-    for argument in REPLAY_ARGUMENTS:
-        argument.check(given[argument.name])
+    given = {a.name: a.read(LaunchConfiguration(a.name).perform(context)) for a in REPLAY_ARGUMENTS}
     if not find_spec("ros2bag"):
         raise SegRosError(
             "there is no 'ros2 bag' here: source the setup.bash of ROS 2, or sudo apt install "
@@ -91,12 +93,14 @@ def _prepare(context: LaunchContext) -> list[Any]:
     bag = open_recording(given["bag"])
     chosen = context.launch_configurations
     if not chosen.get("cameras"):
-        for name, value in bag.camera_arguments(given["image"]).items():
+        camera = bag.camera_arguments(given["image"], given["image_transport"])
+        for name, value in camera.items():
             chosen[name] = chosen[name] or value
     setups = node_setups(
         {a.name: chosen.get(a.name, a.default) for a in SEGMENTATION_ARGUMENTS},
         chosen.get("ros_namespace", ""),
     )
+    _refuse_running(context, [s.full_name for s in setups])
     player = _bag("player", "play", str(bag.path), *_play_options(given), *bag.inputs)
     wanted = Wanted(nodes=[s.full_name for s in setups])
     if given["rviz"] == "true":
@@ -106,12 +110,30 @@ def _prepare(context: LaunchContext) -> list[Any]:
         out = Path(given["record"]).expanduser()
         if out.exists():
             raise SegRosError(f"record:={out} exists; choose a new folder")
+        if not out.parent.is_dir():
+            raise SegRosError(f"record:={out}: there is no folder {out.parent} to put it in")
         results = dict.fromkeys(s.resolve(topic.name) for s in setups for topic in RECORDED)
         options = ["--storage", "mcap", "--use-sim-time", "-o", str(out)]
         recorder = [_bag("recorder", "record", *options, *results)]
         # Without vision_msgs there are no labels to wait for.
         wanted.topics.update(t for t in results if not t.endswith(topics.LABEL_INFO.name))
     return [*_bring_up(player, wanted), *recorder]
+
+
+def _refuse_running(context: LaunchContext, nodes: list[str]) -> None:
+    """Refuse to take a node of the same name, a vehicle's perhaps, through its states."""
+    graph = get_ros_node(context)
+    end = time.monotonic() + DISCOVERY_SECONDS
+    there: list[str] = []
+    while not there and time.monotonic() < end:
+        time.sleep(POLL_SECONDS)
+        found = graph.get_node_names_and_namespaces()
+        there = sorted({f"{space.rstrip('/')}/{name}" for name, space in found} & set(nodes))
+    if there:
+        raise SegRosError(
+            f"{', '.join(there)} runs already and would be activated in the place of the replay's "
+            "own node; stop it, or replay with namespace:= or another ROS_DOMAIN_ID"
+        )
 
 
 def _play_options(given: dict[str, str]) -> list[str]:

@@ -42,7 +42,9 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[Any]:
     check_command_line(sys.argv, Path(__file__).name)
-    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in SEGMENTATION_ARGUMENTS}
+    given = {
+        a.name: a.read(LaunchConfiguration(a.name).perform(context)) for a in SEGMENTATION_ARGUMENTS
+    }
     setups = node_setups(given, context.launch_configurations.get("ros_namespace", ""))
     rviz = _rviz(setups) if given["rviz"] == "true" else []
     use_shared_memory()

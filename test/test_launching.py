@@ -307,10 +307,10 @@ def test_a_bag_that_cannot_be_played_is_refused(tmp_path, frames):
 @pytest.mark.parametrize("rate", ["0", "-1", "fast", "nan", "", "1e3"])
 def test_rates_that_are_none(rate):
     argument = next(a for a in REPLAY_ARGUMENTS if a.name == "rate")
-    argument.check("0.5")
-    argument.check("10")
+    argument.read("0.5")
+    argument.read("10")
     with pytest.raises(SegRosError, match="use a number above 0"):
-        argument.check(rate)
+        argument.read(rate)
 
 
 def test_the_replays_own_defaults_are_arguments_of_the_node():
@@ -347,3 +347,27 @@ def test_an_argument_that_is_not_there_is_refused(words, said):
     check_command_line(
         ["ros2", "launch", "mine", "mine.launch.py", *words], "segmentation.launch.py"
     )
+
+
+@pytest.mark.parametrize("value", ["True", "TRUE", "true"])
+def test_booleans_are_read_as_other_launch_files_write_them(value):
+    (setup,) = setups(use_sim_time=value, respawn=value)
+    assert setup.overrides["use_sim_time"] is True
+
+
+def test_a_bag_that_was_cut_off_is_refused(tmp_path, frames):
+    bag = write_bag(tmp_path / "a", frames * 3, topic="/front/image_raw")
+    file = next(bag.glob("*.mcap"))
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(SegRosError, match="is damaged: it was cut off, or is still being recorded"):
+        open_recording(str(bag))
+
+
+def test_a_transport_that_the_bag_lacks_is_refused(tmp_path, frames):
+    bag = write_bag(tmp_path / "a", frames, topic="/front/image_raw", compressed=True)
+    recording = open_recording(str(bag))
+    assert recording.camera_arguments("", "compressed")["image_transport"] == "compressed"
+    with pytest.raises(
+        SegRosError, match="image_transport:=raw: /front/image_raw is compressed in"
+    ):
+        recording.camera_arguments("", "raw")

@@ -21,7 +21,7 @@ from seg_ros.images import decode_compressed, encode_jpeg
 from seg_ros.labels import load_label_set
 from seg_ros.messages import stamp_ns
 from seg_ros.paint import colorize, overlay
-from seg_ros.ros.messages import message_class
+from seg_ros.ros.messages import message_class, ros_messages
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from rclpy.subscription import Subscription
@@ -47,8 +47,6 @@ def pixels(message):
 
 
 def image_message(image, stamp=1_000_000_007, encoding="bgr8"):
-    from seg_ros.ros.messages import ros_messages
-
     message = ros_messages().image(ros_messages().header(stamp, "front_optical"), image)
     message.encoding = encoding
     return message
@@ -190,8 +188,6 @@ def test_bad_images_are_reported_counted_and_survived(tmp_path, client, scene):
 
 
 def test_a_corrupt_jpeg_is_survived_and_compressed_input_works(tmp_path, client, scene, segmenter):
-    from seg_ros.ros.messages import ros_messages
-
     library = ros_messages()
     data = encode_jpeg(scene[0].image, 95)
     good = library.jpeg(library.header(9, "c"), data)
@@ -211,8 +207,6 @@ def test_a_corrupt_jpeg_is_survived_and_compressed_input_works(tmp_path, client,
 
 
 def test_an_uncalibrated_camera_gives_no_grid_but_masks(tmp_path, client, scene):
-    from seg_ros.ros.messages import ros_messages
-
     library = ros_messages()
     camera = camera_of(scene)
     zero = library.camera_info(library.header(1, "c"), camera)
@@ -339,8 +333,6 @@ def test_parameters_change_at_run_time_or_are_refused_with_a_reason(tmp_path, cl
     with running_node(tmp_path / "node.log", base_frame="map", grid_frame="map"):
         client.listen(topics.OVERLAY, topics.MASK, topics.GRID)
         images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
-        from seg_ros.ros.messages import ros_messages
-
         camera = camera_of(scene)
         infos.publish(ros_messages().camera_info(ros_messages().header(1, "c"), camera))
         assert client.set_parameter("overlay_opacity", 0.0).successful
@@ -395,6 +387,23 @@ def test_lifecycle(tmp_path, client, scene):
         assert client.transition("cleanup")
         assert client.state() == "unconfigured"
         assert node.stop() == 0
+    assert "unconfigured: waits for 'configure' and 'activate'" in node.said()
+    assert "activate is not possible: the node is active" in node.said()
+
+
+def test_an_assumed_mounting_is_a_warning_for_who_listens_to_the_grid(tmp_path, client, scene):
+    with running_node(tmp_path / "node.log"):
+        client.listen(topics.MASK, topics.GRID)
+        images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
+        header = image_message(scene[0].image, 1).header
+        infos.publish(ros_messages().camera_info(header, camera_of(scene)))
+        images.publish(image_message(scene[0].image, 1))
+        client.wait_for(topics.GRID)
+        status, _ = client.diagnosis(lambda v: v["published"] == "1")
+        assert status.level == b"\x01"
+        assert status.message.startswith("camera mounting is assumed: set camera_z")
+        assert client.set_parameter("camera_z", 1.4).successful
+        client.diagnosis(lambda v: v["camera"] == "ok")
 
 
 def test_a_bad_model_is_one_clear_line_and_can_be_put_right(tmp_path, client):
@@ -431,8 +440,6 @@ def test_an_impossible_parameter_on_start_is_one_clear_line(tmp_path, client):
 def test_the_real_highway_live(tmp_path, client, real_drives, segmenter):
     """The first frames of a real drive: byte for byte the masks of the same frames directly."""
     drive = open_drive(str(real_drives / "highway"))
-    from seg_ros.ros.messages import ros_messages
-
     library = ros_messages()
     with running_node(tmp_path / "node.log"):
         client.listen(topics.MASK)
@@ -460,7 +467,7 @@ def test_the_other_transport_is_named_where_only_that_is_published(tmp_path, cli
     compressed = message_class(topics.IMAGE_COMPRESSED.message_type)
     client.node.create_publisher(compressed, topics.IMAGE_COMPRESSED.name, 1)
     wanted = "nobody publishes it, but /image/compressed is published: set image_transport"
-    with running_node(tmp_path / "log"):
+    with running_node(tmp_path / "log") as node:
         wait_until(
             lambda: any(
                 wanted in status.message
@@ -469,6 +476,10 @@ def test_the_other_transport_is_named_where_only_that_is_published(tmp_path, cli
             ),
             "the hint",
         )
+        node.wait_for(f"no image on /image: {wanted}")
+        client.publisher(topics.IMAGE)
+        node.wait_for("no image on /image: 1 publish it but no frame arrives")
+        assert node.said().count(wanted) == 1, "said once, not every second"
 
 
 def held_by(process):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from seg_ros import topics
 from seg_ros.messages import stamp_ns
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.segmenter import Segmenter
@@ -13,6 +14,11 @@ from seg_ros.statistics import Snapshot, percentile
 
 _SILENT = 2.0
 """Seconds without an image after which that is worth a warning."""
+
+_LOGGED = 5.0
+"""Seconds after which it is worth a line in the log, too."""
+
+_ON_THE_GROUND = {topics.GRID.name, topics.CONTACTS.name}
 
 
 class Diagnosis:
@@ -26,6 +32,8 @@ class Diagnosis:
     def __init__(self, node_name: str) -> None:
         self._name = f"{node_name.lstrip('/')}: segmentation"
         self._hardware = node_name
+        self.waiting = ""
+        """Why no frame has come for a while, or nothing."""
         self._last: dict[str, int] = {}
         # Rates are per second of this clock; ROS time may stand still or jump.
         self._last_time = self._last_arrival = time.monotonic()
@@ -74,14 +82,21 @@ class Diagnosis:
         level, text = self._judge(since, snapshot, active, segmenter is not None, refused)
         if building:
             level, text = 1, building
+        waiting = ""
         if level == 0 and not now_ns:  # it is the time before the first message on /clock
             level, text = 1, "use_sim_time is set, but nothing comes on /clock"
+            waiting = text
         if level == 0 and silent >= _SILENT:
-            level, text = 1, _silence(image_topic, silent, image_publishers, elsewhere)
+            reason = _silence(image_publishers, elsewhere)
+            level, text = 1, f"no image on {image_topic} for {silent:.0f} s: {reason}"
+            waiting = f"no image on {image_topic}: {reason}"
         elif level == 0 and camera_problem:
             level, text = 1, camera_problem
+        elif level == 0 and mounting_assumed and set(listened) & _ON_THE_GROUND:
+            level, text = 1, "camera mounting is assumed: set camera_z, camera_pitch and the others"
         elif level == 0 and since["time_jumps"]:
             level, text = 1, "time jumped back: what was known of the other run is forgotten"
+        self.waiting = waiting if silent >= _LOGGED else ""
         values = {
             "rate": f"{since['published'] / seconds:.1f}",
             **{name: str(n) for name, n in snapshot.counts.items()},
@@ -153,14 +168,13 @@ class Diagnosis:
         return f"{(now_ns - snapshot.last_stamp_ns) / 1e9:.3f}"
 
 
-def _silence(topic: str, seconds: float, publishers: int, elsewhere: str) -> str:
+def _silence(publishers: int, elsewhere: str) -> str:
     """Say why there may be no image."""
-    text = f"no image on {topic} for {seconds:.0f} s: "
     if not publishers and elsewhere:
-        return text + f"nobody publishes it, but {elsewhere} is published: set image_transport"
+        return f"nobody publishes it, but {elsewhere} is published: set image_transport"
     if not publishers:
-        return text + "nobody publishes it; check the name and the remapping"
-    return text + (
+        return "nobody publishes it; check the name and the remapping"
+    return (
         f"{publishers} publish it but no frame arrives; see 'No image appears' in "
         "docs/troubleshooting.md"
     )

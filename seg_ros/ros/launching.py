@@ -54,17 +54,20 @@ class Argument:
         allowed = f": {', '.join(self.choices)}" if self.choices else ""
         return f"{self.description}{allowed}"
 
-    def check(self, value: str) -> None:
-        """Refuse what it cannot be.
+    def read(self, value: str) -> str:
+        """Return the value; of a boolean in small letters, as others write True.
 
         Raises:
-            SegRosError: it says what it can.
+            SegRosError: it cannot be that; it says what it can.
 
         """
+        if set(self.choices) & set(_BOOLEAN):
+            value = value.lower()
         if self.choices and value not in self.choices and value != self.default:
             raise SegRosError(f"{self.name}:={value}: use one of {', '.join(self.choices)}")
         if self.positive and not (re.fullmatch(r"\d*\.?\d+", value) and float(value)):
             raise SegRosError(f"{self.name}:={value}: use a number above 0")
+        return value
 
 
 SEGMENTATION_ARGUMENTS = (
@@ -74,7 +77,7 @@ SEGMENTATION_ARGUMENTS = (
         "YAML file with the node's parameters; what is empty below stays as this file says",
     ),
     Argument("model", "", "catalogue name ('seg_ros models' lists them) or file", (), "model"),
-    Argument("engine", "", "what runs the network", RUNTIMES, "runtime"),
+    Argument("engine", "", "what runs the network (parameter runtime)", RUNTIMES, "runtime"),
     Argument("namespace", "", "of node and topics"),
     Argument(
         "cameras",
@@ -190,8 +193,7 @@ def node_setups(arguments: Mapping[str, str], pushed_namespace: str = "") -> lis
         SegRosError: something in them would not work; the message names argument and remedy.
 
     """
-    for argument in SEGMENTATION_ARGUMENTS:
-        argument.check(arguments[argument.name])
+    arguments = {a.name: a.read(arguments[a.name]) for a in SEGMENTATION_ARGUMENTS}
     return [_setup(arguments, camera, pushed_namespace) for camera in _cameras(arguments)]
 
 

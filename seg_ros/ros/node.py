@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy._rclpy_pybind11 import (  # type: ignore[import-not-found]
@@ -69,6 +70,13 @@ _QUIET = 5.0
 _SIGNAL_SECONDS = 0.2
 """How often Python gets to look for a signal."""
 
+_TRANSITIONS = {
+    Transition.TRANSITION_CONFIGURE: "configure",
+    Transition.TRANSITION_CLEANUP: "cleanup",
+    Transition.TRANSITION_ACTIVATE: "activate",
+    Transition.TRANSITION_DEACTIVATE: "deactivate",
+}
+
 _Item = tuple[Any, int]
 """An image message and when it was received, nanoseconds of the monotonic clock."""
 
@@ -112,6 +120,7 @@ class SegmentationNode(LifecycleNode):
         self._serve(services.RELOAD, self._reload)
         self._serve(services.SNAPSHOT, self._snapshot)
         self._last_diagnostics: Any = None
+        self._waiting = ""  # for images, and why none come
         self._diagnosis = Diagnosis(self.get_fully_qualified_name())
         # By the steady clock: with use_sim_time a silent /clock is worth reporting, too.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -155,7 +164,9 @@ class SegmentationNode(LifecycleNode):
                 request, response
             )
         except RCLError:
-            self.get_logger().error(f"transition {request.transition.id} is not possible now")
+            wanted, (_, state) = request.transition, self._state_machine.current_state
+            name = wanted.label or _TRANSITIONS.get(wanted.id, wanted.id)
+            self.get_logger().error(f"{name} is not possible: the node is {state}")
             response.success = False
             return response
 
@@ -600,6 +611,12 @@ class SegmentationNode(LifecycleNode):
             elsewhere=self._published_elsewhere(),
         )
         self._diagnostics.publish(self._last_diagnostics)
+        if self._diagnosis.waiting != self._waiting:
+            self._waiting = self._diagnosis.waiting
+            if self._waiting:
+                self.get_logger().warning(self._waiting)
+            else:
+                self.get_logger().info("no longer waiting for images")
 
 
 def _load(values: Mapping[str, Any], report: Callable[[str, float], None]) -> tuple[Pipeline, str]:
@@ -668,6 +685,8 @@ def main(arguments: list[str] | None = None) -> int:
             configured = node.trigger_configure()
             if configured == TransitionCallbackReturn.SUCCESS:
                 node.trigger_activate()
+        else:
+            node.get_logger().info("unconfigured: waits for 'configure' and 'activate'")
         while rclpy.ok():
             executor.spin_once(timeout_sec=_SIGNAL_SECONDS)
     except KeyboardInterrupt:

@@ -34,14 +34,15 @@ class Recording:
         results = tuple(f"/{t.name}" for t in topics.PUBLISHED if t is not topics.DIAGNOSTICS)
         return [t for t in self.types if t != "/clock" and not t.endswith(results)]
 
-    def camera_arguments(self, image: str = "") -> dict[str, str]:
+    def camera_arguments(self, image: str = "", transport: str = "") -> dict[str, str]:
         """Return the arguments ``image``, ``camera_info`` and ``image_transport`` for a camera.
 
         Args:
             image: camera topic; empty for the only one of the bag.
+            transport: how its images are to come; empty for what is there.
 
         Raises:
-            SegRosError: there is no such camera, or several and none chosen.
+            SegRosError: there is no such camera, or several and none chosen, or not so.
 
         """
         transports: dict[str, str] = {}
@@ -56,8 +57,17 @@ class Recording:
         if not image and len(transports) != 1:
             raise SegRosError(f"choose a camera of {self.path} with image:=; it has {listing}")
         image = image or next(iter(transports))
+        there = {"raw": image, "compressed": f"{image}/compressed"}
+        if transport and there[transport] not in self.inputs:
+            raise SegRosError(
+                f"image_transport:={transport}: {image} is {transports[image]} in {self.path}"
+            )
         info = f"{image.rpartition('/')[0]}/{topics.CAMERA_INFO.name}"
-        return {"image": image, "camera_info": info, "image_transport": transports[image]}
+        return {
+            "image": image,
+            "camera_info": info,
+            "image_transport": transport or transports[image],
+        }
 
 
 def open_recording(bag: str) -> Recording:
@@ -82,4 +92,7 @@ def open_recording(bag: str) -> Recording:
             f"bag:={bag} is no rosbag2: {path} has no {METADATA}; 'ros2 bag reindex' may write it, "
             "and 'seg_ros play' plays other drives"
         )
-    return Recording(path, {topic.name: topic.message_type for topic in Bag(path).topics})
+    recorded = Bag(path)
+    if recorded.damage:
+        raise SegRosError(f"{recorded.damage}; 'seg_ros replay' and 'play' read what is there")
+    return Recording(path, {topic.name: topic.message_type for topic in recorded.topics})
