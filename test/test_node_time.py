@@ -63,12 +63,13 @@ def test_a_looping_bag_is_processed_and_every_loop_counted(tmp_path, client, sce
         command = [sys.executable, "-m", "seg_ros.cli", "play", str(bag), "--loop", "--wait"]
         player = subprocess.Popen([*command, "--rate", "3"], stderr=subprocess.DEVNULL)
         try:
-            masks = client.wait_for(topics.MASK, 7)
+            masks = client.wait_for(topics.MASK, 10)
         finally:
             player.send_signal(signal.SIGINT)
             player.wait(30)
         got = [stamp_ns(mask.header.stamp) for mask in masks]
-        back = sum(b < a for a, b in pairwise(got))
+        # On a busy machine the last frame of a loop may be dropped: then it is a step of 0.7 s.
+        back = sum(a - b > SECOND for a, b in pairwise(got))
         assert back >= 2
         assert set(got) == set(stamps), "not every frame of the loop came through"
         _, values = client.diagnosis(lambda v: int(v["published"]) == len(masks))
