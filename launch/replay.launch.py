@@ -100,7 +100,6 @@ def _prepare(context: LaunchContext) -> list[Any]:
         {a.name: chosen.get(a.name, a.default) for a in SEGMENTATION_ARGUMENTS},
         chosen.get("ros_namespace", ""),
     )
-    _refuse_running(context, [s.full_name for s in setups])
     player = _bag("player", "play", str(bag.path), *_play_options(given), *bag.inputs)
     wanted = Wanted(nodes=[s.full_name for s in setups])
     if given["rviz"] == "true":
@@ -117,6 +116,7 @@ def _prepare(context: LaunchContext) -> list[Any]:
         recorder = [_bag("recorder", "record", *options, *results)]
         # Without vision_msgs there are no labels to wait for.
         wanted.topics.update(t for t in results if not t.endswith(topics.LABEL_INFO.name))
+    _refuse_running(context, wanted.nodes)  # last: it takes seconds
     return [*_bring_up(player, wanted), *recorder]
 
 

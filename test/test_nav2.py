@@ -7,17 +7,15 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from support import running_node, wait_until
-from test_node import camera_of, image_message
+from test_node import camera_of, image_message, mounting_parameters
 
 from seg_ros import topics
-from seg_ros.camera import Mounting
 from seg_ros.grid import FirstContacts
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.share import share_file
@@ -93,15 +91,12 @@ def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
     parameters = shipped()[costmap][costmap]["ros__parameters"] | seen
     place(client, parameters["global_frame"], parameters["robot_base_frame"], *AT)
     camera = camera_of(scene)
-    mounted = {
-        f"camera_{f.name}": float(getattr(camera.mounting, f.name)) for f in fields(Mounting)
-    }
     costmaps = []
     grid_type = message_class(topics.GRID.message_type)
     client.node.create_subscription(grid_type, "/costmap", costmaps.append, 1)
     manager = managed("segmentation_node", "costmap")
     with (
-        running_node(tmp_path / "node.log", autostart=False, **mounted) as node,
+        running_node(tmp_path / "node.log", autostart=False, **mounting_parameters(camera)) as node,
         running(tmp_path / "costmap.log", costmap_node, "costmap", parameters),
         running(tmp_path / "manager.log", manager_node, "lifecycle_manager", manager),
     ):

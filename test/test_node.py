@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,11 @@ def camera_of(scene):
     c = scene.camera
     mounting = Mounting(c.x, c.y, c.z, c.roll, c.pitch, c.yaw)
     return CameraModel(c.width, c.height, c.fx, c.fy, c.cx, c.cy, mounting=mounting)
+
+
+def mounting_parameters(camera):
+    """The node's parameters that put a camera where it is."""
+    return {f"camera_{f.name}": float(getattr(camera.mounting, f.name)) for f in fields(Mounting)}
 
 
 def pixels(message):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from support import running_node, wait_until
-from test_node import LABELS, camera_of, image_message
+from test_node import LABELS, camera_of, image_message, mounting_parameters
 
 from seg_ros import topics
-from seg_ros.camera import Mounting
 from seg_ros.errors import SegRosError
 from seg_ros.grid import DriveableGrid, GridSpec, occupancy_values
 from seg_ros.ros.messages import message_class, ros_messages
@@ -47,15 +46,12 @@ def odometry(stamp, pose, frame="odom"):
 
 def test_the_grid_follows_pitch_and_pose_at_the_stamp(tmp_path, client, scene, segmenter):
     camera, image = camera_of(scene), scene[0].image
-    mounted = {
-        f"camera_{f.name}": float(getattr(camera.mounting, f.name)) for f in fields(Mounting)
-    }
     with running_node(
         tmp_path / "node.log",
         grid_frame="odom",
         attitude_source="imu",
         attitude_slope_time=0.0,
-        **mounted,
+        **mounting_parameters(camera),
     ):
         client.listen(topics.GRID, topics.CONTACTS)
         send = {
