@@ -56,27 +56,30 @@ def test_a_step_back_of_the_stamps_is_told_from_disorder(stamps, simulated, jump
 
 def test_a_looping_bag_is_processed_and_every_loop_counted(tmp_path, client, scene):
     first = 1_700_000_000 * SECOND
-    stamps = [first, first + 700_000_001, first + 1_400_000_002]
+    # Over a second apart: whichever frame a busy machine drops, a step back remains a jump.
+    stamps = [first, first + 1_200_000_001, first + 2_400_000_002]
     bag = write_bag(tmp_path / "bag", [(stamp, scene[0].image) for stamp in stamps])
     with running_node(tmp_path / "node.log") as node:
         client.listen(topics.MASK)
         command = [sys.executable, "-m", "seg_ros.cli", "play", str(bag), "--loop", "--wait"]
-        player = subprocess.Popen([*command, "--rate", "3"], stderr=subprocess.DEVNULL)
+        player = subprocess.Popen([*command, "--rate", "5"], stderr=subprocess.DEVNULL)
         try:
             masks = client.wait_for(topics.MASK, 10)
         finally:
             player.send_signal(signal.SIGINT)
             player.wait(30)
         got = [stamp_ns(mask.header.stamp) for mask in masks]
-        # On a busy machine the last frame of a loop may be dropped: then it is a step of 0.7 s.
-        back = sum(a - b > SECOND for a, b in pairwise(got))
+        back = sum(later < earlier for earlier, later in pairwise(got))
         assert back >= 2
         assert set(got) == set(stamps), "not every frame of the loop came through"
         _, values = client.diagnosis(lambda v: int(v["published"]) == len(masks))
-        assert values["time_jumps"] == str(back)
+        jumps = int(values["time_jumps"])
+        # The node sees a step back when a frame comes in; its mask is missing if it is dropped.
+        assert back <= jumps <= back + int(values["dropped"])
         assert values["failed"] == values["rejected"] == "0"
-        line = "the stamps of the images jumped back by 1.400 s: transforms"
-        assert node.said().count(line) == back
+        said = node.said()
+        assert said.count("the stamps of the images jumped back by ") == jumps
+        assert "jumped back by 2.400 s: transforms" in said
 
 
 def test_a_clock_that_jumps_back_starts_anew(tmp_path, client, scene, segmenter):
