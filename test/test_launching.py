@@ -165,9 +165,11 @@ def test_what_cannot_work_is_refused(given, said):
     ],
 )
 def test_a_parameter_file_that_would_not_do_what_it_says_is_refused(tmp_path, text, said):
+    file = params_file(tmp_path, text)
     with pytest.raises(SegRosError) as error:
-        setups(params_file=params_file(tmp_path, text))
+        setups(params_file=file)
     assert said in str(error.value)
+    assert str(error.value).startswith(f"params_file {file}")
 
 
 @pytest.mark.parametrize(

@@ -262,16 +262,16 @@ def _setup(arguments: Mapping[str, str], camera: str, pushed_namespace: str) -> 
 
 def _checked(node: str, file: Path, overrides: Mapping[str, str | bool]) -> dict[str, Any]:
     """Return the parameters a node will have."""
+    where = f"params_file {file}: {node}"  # the arguments have been checked when they were read
     defaults = {spec.name: spec.default for spec in PARAMETERS}
     set_values = {**parameters_for(node, file), **overrides}
     for name, value in set_values.items():
         spec = BY_NAME.get(name)
         if spec and type(value) is not type(spec.default):
-            decimal = " (with a point: 2.0, not 2)" if isinstance(spec.default, float) else ""
-            raise SegRosError(f"{node}: {name} is {value!r}; it takes {spec.allowed}{decimal}")
+            raise SegRosError(f"{where}: {spec.impossible(value)}")
     reason = refusal(defaults, set_values, configured=False)
     if reason:
-        raise SegRosError(f"{node}: {reason}")
+        raise SegRosError(f"{where}: {reason}")
     values = {**defaults, **set_values}
     find_model(values["model"], values["labels"])
     if values["camera_file"]:

@@ -54,6 +54,12 @@ class ParameterSpec:
             return f"{self.low:g} to {self.high:g}"
         return {bool: "true, false", str: "text"}.get(type(self.default), "number")
 
+    def impossible(self, value: Any) -> str:
+        """Say that a value is of another type, or outside the range."""
+        whole = isinstance(self.default, float) and type(value) is int
+        decimal = " (with a point: 2.0, not 2)" if whole else ""
+        return f"{self.name} is {value!r}; it takes {self.allowed}{decimal}"
+
     def check(self, value: Any) -> str:
         """Say why a value is refused, or nothing. The middleware has checked its type."""
         if self.choices and value not in self.choices:

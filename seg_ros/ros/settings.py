@@ -69,10 +69,7 @@ class Settings:
                 value = node.declare_parameter(spec.name, spec.default, descriptor).value
                 problem = spec.check(value)
             except ParameterException:
-                given = node._parameter_overrides[spec.name].value
-                whole = isinstance(spec.default, float) and isinstance(given, int)
-                decimal = " (with a point: 2.0, not 2)" if whole else ""
-                problem = f"parameter {spec.name} is {given}; it takes {spec.allowed}{decimal}"
+                problem = spec.impossible(node._parameter_overrides[spec.name].value)
                 value = node.declare_parameter(
                     spec.name, spec.default, descriptor, ignore_override=True
                 ).value
