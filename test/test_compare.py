@@ -268,10 +268,10 @@ def test_the_page_in_a_browser(browser, tmp_path, bag):
     assert cursors(browser) == pytest.approx([2 / 3] * 4, abs=0.002)
     assert browser.find_element("css selector", "#chart-1 .now").text == "80.0 %"
     loaded = "const s = document.getElementById('screen'); return s.readyState > 1 && !s.seeking"
-    wait_until(lambda: browser.execute_script(loaded), "the video", 10)
+    wait_until(lambda: browser.execute_script(loaded), "the video")
     browser.execute_script("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
     images = "return [...document.images].every(i => i.complete && i.naturalWidth > 0)"
-    wait_until(lambda: browser.execute_script(images), "the pictures", 10)
+    wait_until(lambda: browser.execute_script(images), "the pictures")
     assert browser.execute_script("return document.images.length") == 3 * 8
     assert complaints(browser) == []
     assert requests(browser) <= {"file", "data", "blob"}

@@ -96,6 +96,8 @@
       if (waiting !== null) { video.currentTime = waiting; waiting = null; }
     });
     video.addEventListener("play", watch);
+    // The callback of the last frames may come after the pause at the end, and is not followed then.
+    video.addEventListener("ended", () => follow(times[last]));
     video.addEventListener("error", () => {
       const words = document.createElement("p");
       words.setAttribute("role", "alert");
