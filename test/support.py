@@ -179,7 +179,7 @@ class Client:
     def publisher(self, topic: Any) -> Any:
         """Make a publisher for an input of the node; listen to what it publishes before.
 
-        Returns when both sides know each other: the node says so in its diagnostics.
+        Returns when both sides know each other: of images the node says so in its diagnostics.
         """
         from rclpy.qos import QoSProfile
 
@@ -197,8 +197,20 @@ class Client:
                 and (int(v["image publishers"]) > 0 or topic not in topics.IMAGES)
             )
         )
-        time.sleep(0.2)
+        if topic in topics.IMAGES:
+            time.sleep(0.2)
+        else:
+            self.settle()
         return publisher
+
+    def settle(self) -> None:
+        """Wait until the node has had the time to take what was sent: nothing else says so.
+
+        Its diagnostics come from the thread that takes messages, so two of them mean that it has
+        been there, however slow the machine.
+        """
+        self.messages[topics.DIAGNOSTICS.name].clear()
+        self.wait_for(topics.DIAGNOSTICS, 2)
 
     def wait_for(self, topic: Any, count: int = 1) -> list[Any]:
         """Return the messages of a topic as soon as there are this many."""

@@ -126,7 +126,10 @@ def test_topics_are_offered_with_the_declared_types_and_qos(tmp_path, client):
             assert offer.qos_profile.reliability == wanted.reliability
             assert offer.qos_profile.durability == wanted.durability
         for topic in (topics.IMAGE, topics.CAMERA_INFO):
-            (wish,) = client.node.get_subscriptions_info_by_topic(f"/{topic.name}")
+            (wish,) = wait_until(
+                lambda n=topic.name: client.node.get_subscriptions_info_by_topic(f"/{n}"),
+                f"a subscriber of {topic.name}",
+            )
             assert wish.qos_profile.reliability.name == "BEST_EFFORT"
         assert topics.GRID.qos_profile().durability.name == "TRANSIENT_LOCAL"
         check_that_the_policy_allows_what_the_node_does(client.node)
@@ -140,6 +143,8 @@ def test_overload_drops_stale_frames_and_counts_every_one(tmp_path, client, scen
     with running_node(tmp_path / "node.log", cpu_threads=1) as node:
         client.listen(topics.MASK)
         publisher = client.publisher(topics.IMAGE)
+        publisher.publish(image_message(image, 1))  # lost ones are counted from the first that came
+        client.wait_for(topics.MASK)
         publish(publisher, *(image_message(image, 10**9 + i) for i in range(burst)), pause=0.01)
         time.sleep(1.0)  # the frame after the burst has all the time it needs
         last = 2 * 10**9
@@ -150,7 +155,8 @@ def test_overload_drops_stale_frames_and_counts_every_one(tmp_path, client, scen
         _, values = client.diagnosis(lambda v: int(v["published"]) == len(stamps))
         assert stamps == sorted(set(stamps)), "a mask came twice or out of order"
         came = int(values["received"]) + int(values["lost"])
-        assert came == burst + 1 or (came <= burst and not hasattr(Subscription, "CallbackType"))
+        numbered = hasattr(Subscription, "CallbackType")  # since Jazzy
+        assert came == burst + 2 if numbered else came <= burst + 2
         assert int(values["received"]) == int(values["published"]) + int(values["dropped"])
         assert int(values["dropped"]) > 0, "it was not overloaded, so nothing was shown"
         assert values["rejected"] == values["failed"] == values["unwanted"] == "0"
@@ -236,6 +242,7 @@ def test_an_uncalibrated_camera_gives_no_grid_but_masks(tmp_path, client, scene)
         images.publish(image_message(scene[0].image, 3))
         (grid,) = client.wait_for(topics.GRID)
         assert stamp_ns(grid.header.stamp) == 3
+        client.messages[topics.DIAGNOSTICS.name].clear()
         client.diagnosis(lambda v: v["camera"] == "ok, mounting assumed")
 
 
@@ -358,16 +365,13 @@ def test_parameters_change_at_run_time_or_are_refused_with_a_reason(tmp_path, cl
             ("overlay_opacity", 1.5, "overlay_opacity"),
             ("grid_profile", "moveit", "use one of nav2, autoware"),
             ("grid_x_max", -5.0, "is empty; the maxima must be larger"),
-            ("grid_resolution", 0.01, None),
+            ("grid_resolution", 0.01, "are possible"),
             ("base_frame", "odom", "base_frame takes effect when the node is configured"),
             ("snapshot_folder", "/tmp", "read-only"),
             ("camera_z", -1.0, "camera_z"),
             ("camera_z", "high", "type"),
         ]:
             result = client.set_parameter(name, value)
-            if reason is None:
-                assert not result.successful or value == 0.01
-                continue
             assert not result.successful, name
             assert reason in result.reason
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
@@ -67,7 +66,7 @@ def test_the_grid_follows_pitch_and_pose_at_the_stamp(tmp_path, client, scene, s
         send[topics.IMU].publish(imu(STAMP + 10**7, 0.03))
         send[topics.ODOMETRY].publish(odometry(STAMP - 10**7, Pose(10.0, 5.0, 0.5)))
         send[topics.ODOMETRY].publish(odometry(STAMP + 10**7, Pose(12.0, 5.0, 0.5)))
-        time.sleep(0.5)  # they are best effort inputs: nothing says that they are in
+        client.settle()
         send[topics.IMAGE].publish(image_message(image, STAMP))
         (grid,) = client.wait_for(topics.GRID)
         (scan,) = client.wait_for(topics.CONTACTS)
@@ -95,7 +94,7 @@ def test_odometry_of_another_frame_is_said(tmp_path, client, scene):
         header = ros_messages().header(STAMP, "camera")
         infos.publish(ros_messages().camera_info(header, camera_of(scene)))
         poses.publish(odometry(STAMP, Pose(0.0, 0.0, 0.0), "map"))
-        time.sleep(0.5)
+        client.settle()
         images.publish(image_message(scene[0].image, STAMP))
         _, values = client.diagnosis(lambda v: v["camera"] != "ok, mounting assumed")
         assert values["camera"] == (
@@ -204,10 +203,10 @@ def test_the_mounting_comes_from_tf_itself(tmp_path, client, scene, segmenter):
         _, values = client.diagnosis(lambda v: "no grid" in v["camera"])
         assert "no transform from 'front_optical' to 'base_link'" in values["camera"]
 
-        time.sleep(0.5)  # nothing says that the node's side of /tf is there
+        client.settle()
         moved(STAMP - 10**7, 0.01)
         moved(STAMP + 10**7, 0.03)
-        time.sleep(0.5)
+        client.settle()
         images.publish(image_message(scene[0].image, STAMP))
         (grid,) = client.wait_for(topics.GRID)
     tilted = replace(camera, mounting=replace(at, roll=0.0, pitch=0.02, yaw=0.0))

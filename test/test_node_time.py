@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -62,24 +62,27 @@ def test_a_looping_bag_is_processed_and_every_loop_counted(tmp_path, client, sce
     with running_node(tmp_path / "node.log") as node:
         client.listen(topics.MASK)
         command = [sys.executable, "-m", "seg_ros.cli", "play", str(bag), "--loop", "--wait"]
-        player = subprocess.Popen([*command, "--rate", "5"], stderr=subprocess.DEVNULL)
+        player = subprocess.Popen([*command, "--rate", "3"], stderr=subprocess.DEVNULL)
         try:
             masks = client.wait_for(topics.MASK, 10)
         finally:
             player.send_signal(signal.SIGINT)
             player.wait(30)
+        client.settle()  # masks of the last frames may be on their way yet
+
+        def idle(v):
+            done = int(v["published"]) + int(v["dropped"])
+            return int(v["published"]) == len(masks) and int(v["received"]) == done
+
+        _, values = client.diagnosis(idle)
         got = [stamp_ns(mask.header.stamp) for mask in masks]
         back = sum(later < earlier for earlier, later in pairwise(got))
         assert back >= 2
-        assert set(got) == set(stamps), "not every frame of the loop came through"
-        _, values = client.diagnosis(lambda v: int(v["published"]) == len(masks))
-        jumps = int(values["time_jumps"])
-        # The node sees a step back when a frame comes in; its mask is missing if it is dropped.
-        assert back <= jumps <= back + int(values["dropped"])
+        assert set(got) <= set(stamps)
+        assert values["time_jumps"] == str(back)
         assert values["failed"] == values["rejected"] == "0"
-        said = node.said()
-        assert said.count("the stamps of the images jumped back by ") == jumps
-        assert "jumped back by 2.400 s: transforms" in said
+        line = r"the stamps of the images jumped back by [12]\.[24]00 s: transforms"
+        assert len(re.findall(line, node.said())) == back
 
 
 def test_a_clock_that_jumps_back_starts_anew(tmp_path, client, scene, segmenter):
@@ -109,7 +112,7 @@ def test_a_clock_that_jumps_back_starts_anew(tmp_path, client, scene, segmenter)
                 clock.publish(message)
                 send[topics.ODOMETRY].publish(odometry(index, Pose(x, 0.0, 0.0)))
                 send[topics.IMU].publish(imu(index, 0.0))
-                time.sleep(0.4)  # they are best effort inputs: nothing says that they are in
+                client.settle()
                 have = len(client.messages[topics.GRID.name])
                 send[topics.IMAGE].publish(image_message(scene[0].image, index))
                 client.wait_for(topics.GRID, have + 1)
