@@ -6,7 +6,6 @@ nav2_util's validate_messages.hpp and nav2_costmap_2d's StaticLayer::interpretVa
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,10 +59,13 @@ def refused_by_nav2(message) -> str:
     return ""
 
 
+def shipped(name):
+    return yaml.safe_load(share_file(f"config/{name}").read_text(encoding="utf-8"))
+
+
 @pytest.fixture(scope="module")
 def costmaps():
-    path = share_file("config/nav2_costmap.yaml")
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return shipped("nav2_costmap.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,13 @@ def test_nav2_reads_every_state_with_the_shipped_costmap(street, costmaps):
         assert layer["map_topic"] == "/segmentation/driveable_grid"
         assert layer["map_subscribe_transient_local"] is True
         assert costmap["resolution"] <= GridSpec().resolution, "Nav2 would skip cells of the grid"
+
+
+def test_humbles_collision_monitor_stops_where_the_other_does(costmaps):
+    stop = costmaps["collision_monitor"]["ros__parameters"]["stop"]
+    humble = shipped("nav2_humble.yaml")["collision_monitor"]["ros__parameters"]["stop"]
+    assert humble["points"] == np.ravel(yaml.safe_load(stop["points"])).tolist()
+    assert humble["max_points"] == stop["min_points"] - 1
 
 
 def test_what_goes_wrong_otherwise(costmaps):

@@ -24,6 +24,10 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 AT = (2.0, 1.0)
 """Where the vehicle is in the costmap's frame, m."""
 
+HUMBLE = os.environ.get("ROS_DISTRO") == "humble"
+COSTMAP = "/costmap/costmap" if HUMBLE else "/costmap"
+"""The costmap's node and its topic, where it runs by itself."""
+
 
 def program(package: str, name: str) -> Path:
     packages = pytest.importorskip("ament_index_python.packages")
@@ -53,7 +57,16 @@ def running(log: Path, executable: Path, name: str, parameters: dict):
 
 
 def shipped() -> dict:
-    return yaml.safe_load(share_file("config/nav2_costmap.yaml").read_text(encoding="utf-8"))
+    """Return the parameters that ship, as the documents say to put them together."""
+    ours = parameters_in("nav2_costmap.yaml")
+    if HUMBLE:
+        humble = parameters_in("nav2_humble.yaml")["collision_monitor"]["ros__parameters"]
+        ours["collision_monitor"]["ros__parameters"]["stop"] |= humble["stop"]
+    return ours
+
+
+def parameters_in(name: str) -> dict:
+    return yaml.safe_load(share_file(f"config/{name}").read_text(encoding="utf-8"))
 
 
 def managed(*nodes: str) -> dict:
@@ -93,11 +106,11 @@ def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
     camera = camera_of(scene)
     costmaps = []
     grid_type = message_class(topics.GRID.message_type)
-    client.node.create_subscription(grid_type, "/costmap", costmaps.append, 1)
-    manager = managed("segmentation_node", "costmap")
+    client.node.create_subscription(grid_type, COSTMAP, costmaps.append, 1)
+    manager = managed("segmentation_node", COSTMAP.lstrip("/"))
     with (
         running_node(tmp_path / "node.log", autostart=False, **mounting_parameters(camera)) as node,
-        running(tmp_path / "costmap.log", costmap_node, "costmap", parameters),
+        running(tmp_path / "costmap.log", costmap_node, COSTMAP, parameters),
         running(tmp_path / "manager.log", manager_node, "lifecycle_manager", manager),
     ):
         node.wait_for("active, listening on /image")
@@ -105,7 +118,7 @@ def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
         images, infos = (client.publisher(t) for t in (topics.IMAGE, topics.CAMERA_INFO))
         stamp = time.time_ns()
         infos.publish(ros_messages().camera_info(ros_messages().header(stamp, "front"), camera))
-        time.sleep(0.5)
+        client.settle()
         images.publish(image_message(scene[0].image, stamp))
         (grid,) = client.wait_for(topics.GRID)
         costmaps.clear()
@@ -155,16 +168,19 @@ def test_the_collision_monitor_stops_for_a_contact_ahead(tmp_path, client):
     step = twist()
     step.linear.x = 1.0
 
-    def speed(ranges):
-        """Return what is left of 1 m/s while the scan shows these ranges."""
-        for _ in range(10):
-            contacts = FirstContacts(-0.45, 0.01, 20.0, ranges)
-            stamp = ros_messages().header(time.time_ns(), parameters["base_frame_id"])
-            scans.publish(ros_messages().laser_scan(stamp, contacts))
-            time.sleep(0.05)
+    def slows(ranges, to):
+        """Wait until so much is left of 1 m/s while the scan shows these ranges, or is silent."""
+
+        def so() -> bool:
+            if ranges is not None:
+                contacts = FirstContacts(-0.45, 0.01, 20.0, ranges)
+                stamp = ros_messages().header(time.time_ns(), parameters["base_frame_id"])
+                scans.publish(ros_messages().laser_scan(stamp, contacts))
             wanted.publish(step)
-            time.sleep(0.05)
-        return allowed[-1].linear.x
+            time.sleep(0.1)
+            return bool(allowed) and allowed[-1].linear.x == to
+
+        wait_until(so, f"{to} m/s")
 
     parameters |= {"cmd_vel_in_topic": "wanted", "cmd_vel_out_topic": "allowed"}
     log = tmp_path / "manager.log"
@@ -174,8 +190,11 @@ def test_the_collision_monitor_stops_for_a_contact_ahead(tmp_path, client):
     ):
         wait_until(lambda: "nodes are active" in log.read_text(), "the collision monitor")
         wait_until(scans.get_subscription_count, "its subscription")
-        time.sleep(0.5)
-        assert speed(away) == 1.0
-        assert speed(ahead) == 0.0
-        assert speed(away) == 1.0
-        assert speed(unknown) == 1.0, "the scan says nothing there; that is the grid's to say"
+        slows(away, to=1.0)
+        slows(ahead, to=0.0)
+        slows(unknown, to=1.0)  # the scan says nothing there; that is the grid's to say
+        if HUMBLE:  # drives on, as docs/grid.md warns
+            slows(ahead, to=0.0)
+            slows(None, to=1.0)
+        else:
+            slows(None, to=0.0)
