@@ -37,7 +37,7 @@ from seg_ros.ros.launching import (
     check_command_line,
     node_setups,
 )
-from seg_ros.ros.recording import RECORDED, open_recording
+from seg_ros.ros.recording import RECORDED, Recording, info_beside, open_recording
 from seg_ros.share import share_file
 
 DISCOVERY_SECONDS = 4.0
@@ -45,6 +45,9 @@ DISCOVERY_SECONDS = 4.0
 
 LISTEN_SECONDS = 60.0
 """For the recorder and RViz to subscribe; the first frame waits for them."""
+
+RECORDER = "rosbag2_recorder"
+"""The node of 'ros2 bag record'."""
 
 POLL_SECONDS = 0.2
 
@@ -61,8 +64,10 @@ class Wanted:
 
     nodes: list[str]
     """Full names of the nodes that are to have found the player."""
-    topics: set[str] = field(default_factory=set)
-    """Full names of what the recorder and RViz are to have subscribed to."""
+    shown: set[str] = field(default_factory=set)
+    """Full names of the topics that RViz is to have subscribed to."""
+    recorded: set[str] = field(default_factory=set)
+    """Those of the recorder."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -92,18 +97,22 @@ def _prepare(context: LaunchContext) -> list[Any]:
         )
     bag = open_recording(given["bag"])
     chosen = context.launch_configurations
-    if not chosen.get("cameras"):
+    if chosen.get("cameras") and given["image"]:
+        camera = {"camera_info": info_beside(given["image"])}
+    else:
         camera = bag.camera_arguments(given["image"], given["image_transport"])
-        for name, value in camera.items():
-            chosen[name] = chosen[name] or value
+    for name, value in camera.items():
+        chosen[name] = chosen[name] or value
     setups = node_setups(
         {a.name: chosen.get(a.name, a.default) for a in SEGMENTATION_ARGUMENTS},
         chosen.get("ros_namespace", ""),
     )
-    player = _bag("player", "play", str(bag.path), *_play_options(given), *bag.inputs)
+    for setup in setups:  # that each is in the bag
+        bag.camera_arguments(setup.resolve(topics.IMAGE.name), setup.values["image_transport"])
+    player = _bag("player", "play", str(bag.path), *_play_options(given, bag))
     wanted = Wanted(nodes=[s.full_name for s in setups])
     if given["rviz"] == "true":
-        wanted.topics.update(s.resolve(topics.OVERLAY.name) for s in setups)
+        wanted.shown.update(s.resolve(topics.OVERLAY.name) for s in setups)
     recorder = []
     if given["record"]:
         out = Path(given["record"]).expanduser()
@@ -115,20 +124,23 @@ def _prepare(context: LaunchContext) -> list[Any]:
         options = ["--storage", "mcap", "--use-sim-time", "-o", str(out)]
         recorder = [_bag("recorder", "record", *options, *results)]
         # Without vision_msgs there are no labels to wait for.
-        wanted.topics.update(t for t in results if not t.endswith(topics.LABEL_INFO.name))
+        wanted.recorded.update(t for t in results if not t.endswith(topics.LABEL_INFO.name))
     _refuse_running(context, wanted.nodes)  # last: it takes seconds
     return [*_bring_up(player, wanted), *recorder]
 
 
 def _refuse_running(context: LaunchContext, nodes: list[str]) -> None:
     """Refuse to take a node of the same name, a vehicle's perhaps, through its states."""
-    graph = get_ros_node(context)
     end = time.monotonic() + DISCOVERY_SECONDS
-    there: list[str] = []
-    while not there and time.monotonic() < end:
+    while time.monotonic() < end:
         time.sleep(POLL_SECONDS)
-        found = graph.get_node_names_and_namespaces()
-        there = sorted({f"{space.rstrip('/')}/{name}" for name, space in found} & set(nodes))
+        _refuse_more_than(0, context, nodes)
+
+
+def _refuse_more_than(most: int, context: LaunchContext, nodes: list[str]) -> None:
+    found = get_ros_node(context).get_node_names_and_namespaces()
+    names = [f"{space.rstrip('/')}/{name}" for name, space in found]
+    there = [node for node in nodes if names.count(node) > most]
     if there:
         raise SegRosError(
             f"{', '.join(there)} runs already and would be activated in the place of the replay's "
@@ -136,11 +148,12 @@ def _refuse_running(context: LaunchContext, nodes: list[str]) -> None:
         )
 
 
-def _play_options(given: dict[str, str]) -> list[str]:
+def _play_options(given: dict[str, str], bag: Recording) -> list[str]:
     # Paused, it gives the time at which the bag begins, and the recorder waits for a time.
     options = ["--start-paused", "--clock", "100", "--rate", given["rate"]]
     options += ["--loop"] if given["loop"] == "true" else []
-    return [*options, "--disable-keyboard-controls", "--topics"]
+    options += ["--remap", *bag.remappings] if bag.remappings else []
+    return [*options, "--disable-keyboard-controls", "--topics", *bag.inputs]
 
 
 def _bag(name: str, *arguments: str) -> ExecuteProcess:
@@ -162,15 +175,19 @@ def _resume_when_heard(context: LaunchContext, wanted: Wanted) -> list[Any]:
 
     graph.create_subscription(DiagnosticArray, topics.DIAGNOSTICS.name, on_diagnostics, 10)
 
+    def listeners(topic: str) -> list[str]:
+        return [end.node_name for end in graph.get_subscriptions_info_by_topic(topic)]
+
     def resume(_: LaunchContext) -> None:
         player.call_async(interface.Request())
 
     def look(seconds: float) -> list[Any]:
         missing = [f"{node} to see the player" for node in wanted.nodes if node not in ready]
+        missing += [f"RViz to show {t}" for t in sorted(wanted.shown) if not listeners(t)]
         missing += [
-            f"a listener of {topic}"
-            for topic in sorted(wanted.topics)
-            if not graph.count_subscribers(topic)
+            f"the recorder to listen to {topic}"
+            for topic in sorted(wanted.recorded)
+            if RECORDER not in listeners(topic)
         ]
         if not missing and player.service_is_ready():
             return [TimerAction(period=MATCH_SECONDS, actions=[OpaqueFunction(function=resume)])]
@@ -190,15 +207,16 @@ def _bring_up(player: ExecuteProcess, wanted: Wanted) -> list[Any]:
     waiting = [len(wanted.nodes)]
 
     def change(action: Any, transition: int) -> EmitEvent:
-        wanted = ChangeState(
+        request = ChangeState(
             lifecycle_node_matcher=lambda node: node is action, transition_id=transition
         )
-        return EmitEvent(event=wanted)
+        return EmitEvent(event=request)
 
     def configure(event: Any, _: LaunchContext) -> Any:
         return change(event.action, Transition.TRANSITION_CONFIGURE)
 
     def activate(context: LaunchContext) -> list[Any]:
+        _refuse_more_than(1, context, wanted.nodes)  # one that was slow to be discovered
         return [change(context.locals.event.action, Transition.TRANSITION_ACTIVATE)]
 
     def play(_: LaunchContext) -> list[Any]:
@@ -208,7 +226,7 @@ def _bring_up(player: ExecuteProcess, wanted: Wanted) -> list[Any]:
         return [player, OpaqueFunction(function=_resume_when_heard, args=[wanted])]
 
     def refused(_: LaunchContext) -> None:
-        raise SegRosError("the node could not be configured; it says above why")
+        raise SegRosError("the node could not be started; it says above why")
 
     def ended(event: Any, context: LaunchContext) -> Any:
         if context.is_shutdown:
@@ -228,6 +246,8 @@ def _bring_up(player: ExecuteProcess, wanted: Wanted) -> list[Any]:
         OnProcessStart(target_action=_is_node, on_start=configure),
         on_state(activate, "configuring", "inactive"),
         on_state(refused, "configuring", "unconfigured"),
+        on_state(refused, "errorprocessing", "unconfigured"),
+        on_state(refused, "activating", "inactive"),
         on_state(play, "activating", "active"),
         OnProcessExit(on_exit=ended),
     ]

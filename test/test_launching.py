@@ -7,6 +7,7 @@ import pytest
 import yaml
 from support import write_bag
 
+from seg_ros import topics
 from seg_ros.camera import CameraModel, load_camera, save_camera
 from seg_ros.errors import SegRosError
 from seg_ros.ros.launching import (
@@ -18,7 +19,7 @@ from seg_ros.ros.launching import (
 )
 from seg_ros.ros.parameters import BY_NAME
 from seg_ros.ros.params_file import parameters_for
-from seg_ros.ros.recording import open_recording
+from seg_ros.ros.recording import Recording, open_recording
 from seg_ros.share import share_file
 from seg_ros.synthetic import SyntheticDrive
 
@@ -373,3 +374,20 @@ def test_a_transport_that_the_bag_lacks_is_refused(tmp_path, frames):
         SegRosError, match="image_transport:=raw: /front/image_raw is compressed in"
     ):
         recording.camera_arguments("", "raw")
+
+
+def test_compressed_images_of_another_name_are_played_by_the_name_the_node_knows():
+    types = {
+        "/CAM/image_rect_compressed": "sensor_msgs/msg/CompressedImage",
+        "/CAM/camera_info": "sensor_msgs/msg/CameraInfo",
+    }
+    recording = Recording(Path("bag"), types)
+    camera = recording.camera_arguments()
+    assert camera["image"] == "/CAM/image_rect_compressed"
+    assert camera["image_transport"] == "compressed"
+    (setup,) = setups(**camera)
+    ((recorded, played),) = (word.split(":=") for word in recording.remappings)
+    assert recorded in types
+    assert played == setup.resolve(topics.IMAGE_COMPRESSED.name)
+    usual = Recording(Path("bag"), {"/image/compressed": types["/CAM/image_rect_compressed"]})
+    assert usual.remappings == []

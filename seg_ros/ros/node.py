@@ -249,6 +249,9 @@ class SegmentationNode(LifecycleNode):
             self._stop_work()
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
+        except Exception as error:  # rclpy would hide what it was
+            self.get_logger().error(f"cannot activate: {type(error).__name__}: {error}")
+            return TransitionCallbackReturn.ERROR
         self.get_logger().info(f"active, listening on {self._image_topic()}")
         return result
 

@@ -20,6 +20,10 @@ RECORDED = (
 """What of the node's a replay records; pictures that can be made of the mask are left out."""
 
 
+_COMPRESSED = "/compressed"
+"""How image_transport ends the topic of compressed images; not every recorder does."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """A bag to play into the node."""
@@ -34,6 +38,16 @@ class Recording:
         results = tuple(f"/{t.name}" for t in topics.PUBLISHED if t is not topics.DIAGNOSTICS)
         return [t for t in self.types if t != "/clock" and not t.endswith(results)]
 
+    @property
+    def remappings(self) -> list[str]:
+        """What ``ros2 bag play --remap`` needs: the node finds compressed images by their name."""
+        return [
+            f"{topic}:={topic}{_COMPRESSED}"
+            for topic in self.inputs
+            if self.types[topic] == topics.IMAGE_COMPRESSED.message_type
+            and not topic.endswith(_COMPRESSED)
+        ]
+
     def camera_arguments(self, image: str = "", transport: str = "") -> dict[str, str]:
         """Return the arguments ``image``, ``camera_info`` and ``image_transport`` for a camera.
 
@@ -45,29 +59,32 @@ class Recording:
             SegRosError: there is no such camera, or several and none chosen, or not so.
 
         """
-        transports: dict[str, str] = {}
+        transports: dict[str, list[str]] = {}
         for topic in self.inputs:
             if self.types[topic] == topics.IMAGE.message_type:
-                transports[topic] = "raw"
+                transports.setdefault(topic, []).insert(0, "raw")
             elif self.types[topic] == topics.IMAGE_COMPRESSED.message_type:
-                transports.setdefault(topic.removesuffix("/compressed"), "compressed")
+                transports.setdefault(topic.removesuffix(_COMPRESSED), []).append("compressed")
         listing = ", ".join(transports) or "none"
         if image and image not in transports:
             raise SegRosError(f"image:={image} is not a camera of {self.path}; it has {listing}")
         if not image and len(transports) != 1:
             raise SegRosError(f"choose a camera of {self.path} with image:=; it has {listing}")
         image = image or next(iter(transports))
-        there = {"raw": image, "compressed": f"{image}/compressed"}
-        if transport and there[transport] not in self.inputs:
+        if transport and transport not in transports[image]:
             raise SegRosError(
-                f"image_transport:={transport}: {image} is {transports[image]} in {self.path}"
+                f"image_transport:={transport}: {image} is {transports[image][0]} in {self.path}"
             )
-        info = f"{image.rpartition('/')[0]}/{topics.CAMERA_INFO.name}"
         return {
             "image": image,
-            "camera_info": info,
-            "image_transport": transport or transports[image],
+            "camera_info": info_beside(image),
+            "image_transport": transport or transports[image][0],
         }
+
+
+def info_beside(image: str) -> str:
+    """Return the CameraInfo's topic that belongs to an image's, as image_transport has it."""
+    return f"{image.rpartition('/')[0]}/{topics.CAMERA_INFO.name}"
 
 
 def open_recording(bag: str) -> Recording:
