@@ -23,6 +23,7 @@ from seg_ros.images import encode_jpeg
 from seg_ros.messages import bag_messages, typestore
 
 TIMEOUT = 60.0
+HUMBLE = os.environ.get("ROS_DISTRO") == "humble"
 
 
 def write_bag(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support import running_node, wait_until
+from support import HUMBLE, running_node, wait_until
 from test_node import camera_of, image_message, mounting_parameters
 
 from seg_ros import topics
@@ -24,7 +24,6 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 AT = (2.0, 1.0)
 """Where the vehicle is in the costmap's frame, m."""
 
-HUMBLE = os.environ.get("ROS_DISTRO") == "humble"
 COSTMAP = "/costmap/costmap" if HUMBLE else "/costmap"
 """The costmap's node and its topic, where it runs by itself."""
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from security_policy import POLICY
-from support import Client, NodeProcess, running_node, wait_until
+from support import HUMBLE, Client, NodeProcess, running_node, wait_until
 from test_node import image_message, pixels
 from test_node_services import trigger
 
@@ -83,6 +83,7 @@ def test_the_node_works_in_its_enclave_and_nobody_else_hears(
     assert "not found in allow rule" not in node.said(), "the policy lacks something"
 
 
+@pytest.mark.skipif(HUMBLE, reason="there rmw_fastrtps crashes instead (docs/security.md)")
 @pytest.mark.usefixtures("secured")
 def test_a_topic_the_policy_lacks_is_named(tmp_path):
     node = NodeProcess(
