@@ -514,7 +514,8 @@ def test_going_round_the_states_leaves_nothing_behind(tmp_path, client, scene):
             assert client.transition("deactivate")
             assert client.transition("cleanup")
             held.append(held_by(node.process))
-    # The first rounds fill caches. An engine that stays is tens of MB a round.
-    threads, files, memory = zip(*held[2:], strict=True)
-    assert (len(set(threads)), len(set(files))) == (1, 1), held
-    assert memory[-1] - memory[0] < 15, held
+    # The first rounds fill caches, and malloc may take an arena of 16 MB at once. What is left
+    # behind grows with every round: an engine by 88 MB.
+    threads, files, memory = np.median(np.diff(held[2:], axis=0), axis=0)
+    assert (threads, files) == (0, 0), held
+    assert memory < 2, held
