@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from seg_ros import topics
 from seg_ros.camera import CameraModel
 from seg_ros.images import encode_jpeg
 from seg_ros.messages import bag_messages, typestore
+from seg_ros.share import share_file
 
 TIMEOUT = 60.0
 HUMBLE = os.environ.get("ROS_DISTRO") == "humble"
@@ -66,6 +68,11 @@ def write_bag(
             logged = log_ns[index] if log_ns else stamp
             writer.write(images, logged, typestore().serialize_cdr(message, image_type))
     return path
+
+
+def shipped(name: str) -> Any:
+    """Return what a YAML file in config/ says."""
+    return yaml.safe_load(share_file(f"config/{name}").read_text(encoding="utf-8"))
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
@@ -201,7 +208,7 @@ class Client:
         if topic in topics.IMAGES:
             time.sleep(0.2)
         else:
-            self.settle()
+            self.wait_for(topics.DIAGNOSTICS, 2)  # as in settle, from when they were cleared
         return publisher
 
     def settle(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from grid_scenes import LABELS, SCENES
+from support import shipped
 from test_grid import GRIDS, camera
 
 from seg_ros.grid import (
@@ -23,7 +24,6 @@ from seg_ros.grid import (
     occupancy_values,
 )
 from seg_ros.messages import bag_messages, typestore
-from seg_ros.share import share_file
 
 NO_INFORMATION, LETHAL_OBSTACLE, FREE_SPACE = 255, 254, 0
 
@@ -57,10 +57,6 @@ def refused_by_nav2(message) -> str:
     if len(message.data) != info.width * info.height:
         return "data length"
     return ""
-
-
-def shipped(name):
-    return yaml.safe_load(share_file(f"config/{name}").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

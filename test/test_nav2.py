@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support import HUMBLE, running_node, wait_until
+from support import HUMBLE, running_node, shipped, wait_until
 from test_node import camera_of, image_message, mounting_parameters
 
 from seg_ros import topics
 from seg_ros.grid import FirstContacts
 from seg_ros.ros.messages import message_class, ros_messages
-from seg_ros.share import share_file
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 AT = (2.0, 1.0)
@@ -55,17 +54,13 @@ def running(log: Path, executable: Path, name: str, parameters: dict):
             process.wait()
 
 
-def shipped() -> dict:
+def nav2_parameters() -> dict:
     """Return the parameters that ship, as the documents say to put them together."""
-    ours = parameters_in("nav2_costmap.yaml")
+    ours = shipped("nav2_costmap.yaml")
     if HUMBLE:
-        humble = parameters_in("nav2_humble.yaml")["collision_monitor"]["ros__parameters"]
+        humble = shipped("nav2_humble.yaml")["collision_monitor"]["ros__parameters"]
         ours["collision_monitor"]["ros__parameters"]["stop"] |= humble["stop"]
     return ours
-
-
-def parameters_in(name: str) -> dict:
-    return yaml.safe_load(share_file(f"config/{name}").read_text(encoding="utf-8"))
 
 
 def managed(*nodes: str) -> dict:
@@ -100,7 +95,7 @@ def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
     manager_node = program("nav2_lifecycle_manager", "lifecycle_manager")
     # Besides, how the test looks at it.
     seen = {"always_send_full_costmap": True, "publish_frequency": 5.0}
-    parameters = shipped()[costmap][costmap]["ros__parameters"] | seen
+    parameters = nav2_parameters()[costmap][costmap]["ros__parameters"] | seen
     place(client, parameters["global_frame"], parameters["robot_base_frame"], *AT)
     camera = camera_of(scene)
     costmaps = []
@@ -148,7 +143,7 @@ def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
 def test_the_collision_monitor_stops_for_a_contact_ahead(tmp_path, client):
     monitor_node = program("nav2_collision_monitor", "collision_monitor")
     manager_node = program("nav2_lifecycle_manager", "lifecycle_manager")
-    parameters = shipped()["collision_monitor"]["ros__parameters"]
+    parameters = nav2_parameters()["collision_monitor"]["ros__parameters"]
     place(client, parameters["odom_frame_id"], parameters["base_frame_id"])
     twist = message_class("geometry_msgs/msg/Twist")
     allowed = []

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from support import shipped
 
 from seg_ros.ros.parameters import BY_NAME
 from seg_ros.services import SERVICES
@@ -58,8 +58,7 @@ def test_parameters_topics_and_services_exist():
 @pytest.mark.parametrize("name", ["track_unknown_space", "map_subscribe_transient_local"])
 def test_nav2_settings_are_those_of_the_ready_made_file(name):
     assert f"`{name}: true`" in TEXT
-    settings = yaml.safe_load((ROOT / "config" / "nav2_costmap.yaml").read_text(encoding="utf-8"))
-    assert f"'{name}': True" in str(settings)
+    assert f"'{name}': True" in str(shipped("nav2_costmap.yaml"))
 
 
 def test_the_headings_others_point_to_are_there():
