@@ -30,9 +30,9 @@ setup(
             "models/*.yaml",
             "models/*/*.onnx",
             "models/*/*.md",
-            "page/*.html",
-            "page/*.css",
-            "page/*.js",
+            "report/page/*.html",
+            "report/page/*.css",
+            "report/page/*.js",
         ]
     },
     data_files=[

@@ -15,12 +15,12 @@ import time
 import numpy as np
 import rclpy
 
-from seg_ros import topics
-from seg_ros.messages import stamp_ns
+from seg_ros.drive.messages import stamp_ns
+from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
+from seg_ros.support.tables import text_table
 from seg_ros.synthetic import SyntheticDrive
-from seg_ros.tables import text_table
 
 
 def main() -> None:

@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test" / "helpers"))
 
 from recordings import picture, stamp
 from support import write_bag
 
 from seg_ros.drive import open_drive
-from seg_ros.tables import markdown_table
+from seg_ros.support.tables import markdown_table
 
 COUNTS = (100, 600)
 

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test" / "helpers"))
 
 import numpy as np
 from grid_scenes import LABELS, SCENES
 from numpy.typing import NDArray
 
-from seg_ros.camera import CameraModel, Mounting
-from seg_ros.grid import DriveableGrid, GridSpec
-from seg_ros.tables import markdown_table
+from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.grid import DriveableGrid, GridSpec
+from seg_ros.support.tables import markdown_table
 
 GRIDS = {
     "200x200 at 0.1 m": GridSpec(0.1, 0.0, 20.0, -10.0, 10.0),

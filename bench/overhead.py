@@ -17,16 +17,16 @@ import numpy as np
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from seg_ros import topics
-from seg_ros.camera import CameraModel, Mounting
-from seg_ros.grid import DriveableGrid, GridSpec, occupancy_values
-from seg_ros.images import decode_image
-from seg_ros.paint import overlay
+from seg_ros.drive.images import decode_image
+from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.grid import DriveableGrid, GridSpec, occupancy_values
+from seg_ros.results import topics
 from seg_ros.ros.messages import ReusedImage, message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
-from seg_ros.segmenter import Segmenter
+from seg_ros.segment.paint import overlay
+from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.tables import text_table
 from seg_ros.synthetic import SyntheticDrive
-from seg_ros.tables import text_table
 
 CAMERA = CameraModel(1280, 720, 1000, 1000, 639.5, 359.5, mounting=Mounting())
 

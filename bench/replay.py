@@ -21,22 +21,22 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from seg_ros.bands import core_count
-from seg_ros.camera import CameraModel
 from seg_ros.drive import Drive, open_drive
-from seg_ros.grid import DriveableGrid, GridSpec
-from seg_ros.images import encode_jpeg, encode_png
-from seg_ros.messages import bag_messages, typestore
-from seg_ros.outputs import ReplayFolder
-from seg_ros.paint import overlay
-from seg_ros.replay import MASK_FORMATS, Replay, ReplayOptions, make_pipelines
-from seg_ros.replay_job import EngineOptions, ReplayJob, finish, load_engine
-from seg_ros.result_bag import ResultBag, result_topic
-from seg_ros.segmenter import Segmenter
+from seg_ros.drive.images import encode_jpeg, encode_png
+from seg_ros.drive.messages import bag_messages, typestore
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.grid import DriveableGrid, GridSpec
+from seg_ros.replay.job import EngineOptions, ReplayJob, finish, load_engine
+from seg_ros.replay.replay import MASK_FORMATS, Replay, ReplayOptions, make_pipelines
+from seg_ros.results.outputs import ReplayFolder
+from seg_ros.results.result_bag import ResultBag, result_topic
+from seg_ros.results.topics import CAMERA_INFO, IMAGE_COMPRESSED
+from seg_ros.results.video import H264Stream
+from seg_ros.segment.paint import overlay
+from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.bands import core_count
+from seg_ros.support.tables import text_table
 from seg_ros.synthetic import SyntheticDrive
-from seg_ros.tables import text_table
-from seg_ros.topics import CAMERA_INFO, IMAGE_COMPRESSED
-from seg_ros.video import H264Stream
 
 
 class Repeated(Drive):

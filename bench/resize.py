@@ -8,7 +8,7 @@ import time
 import cv2
 import numpy as np
 
-from seg_ros.segmenter import Segmenter
+from seg_ros.segment.segmenter import Segmenter
 from seg_ros.synthetic import SyntheticDrive
 
 METHODS = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}

@@ -17,10 +17,10 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 
-from seg_ros import topics
+from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
-from seg_ros.tables import text_table
+from seg_ros.support.tables import text_table
 
 CALLS = 100
 

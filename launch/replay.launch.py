@@ -29,8 +29,8 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.ros_adapters import get_ros_node
 from lifecycle_msgs.msg import Transition
 
-from seg_ros import topics
 from seg_ros.errors import SegRosError
+from seg_ros.results import topics
 from seg_ros.ros.launching import (
     REPLAY_ARGUMENTS,
     SEGMENTATION_ARGUMENTS,
@@ -38,7 +38,7 @@ from seg_ros.ros.launching import (
     node_setups,
 )
 from seg_ros.ros.recording import RECORDED, Recording, info_beside, open_recording
-from seg_ros.share import share_file
+from seg_ros.support.share import share_file
 
 DISCOVERY_SECONDS = 4.0
 """To find a node that runs already; where discovery keeps to this machine, it took up to 2.7 s."""

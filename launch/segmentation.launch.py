@@ -24,7 +24,7 @@ from seg_ros.ros.launching import (
     rviz_config,
 )
 from seg_ros.ros.transport import use_shared_memory
-from seg_ros.share import share_file
+from seg_ros.support.share import share_file
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.camera import CameraModel
 from seg_ros.drive.bag import Bag
 from seg_ros.drive.base import (
     CAMERA_INFO,
@@ -24,10 +23,11 @@ from seg_ros.drive.base import (
     RecordedTopic,
 )
 from seg_ros.drive.compressed_video import VideoDecoder, is_key_frame
+from seg_ros.drive.images import decode_compressed, decode_image
+from seg_ros.drive.messages import stamp_ns, typestore
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.errors import SegRosError
-from seg_ros.images import decode_compressed, decode_image
-from seg_ros.messages import stamp_ns, typestore
+from seg_ros.ground.camera import CameraModel
 
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE, COMPRESSED_VIDEO)
 

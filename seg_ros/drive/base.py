@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import MessageDefinition, Qos
 
-from seg_ros.camera import CameraModel
-from seg_ros.messages import NANOSECONDS
+from seg_ros.drive.messages import NANOSECONDS
+from seg_ros.ground.camera import CameraModel
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import CLOCKLESS_START, Drive, DriveFrame
+from seg_ros.drive.images import decode_compressed
+from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
-from seg_ros.images import decode_compressed
-from seg_ros.messages import NANOSECONDS
 
 PICTURES = {".png", ".jpg", ".jpeg"}
 """Suffixes of picture files, in lower case."""

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.camera import CameraModel, Mounting
 from seg_ros.drive.base import Drive, DriveFrame
+from seg_ros.ground.camera import CameraModel, Mounting
 
 SYNTHETIC = "synthetic"
 """The name that stands for the procedural road scene."""

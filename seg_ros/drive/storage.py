@@ -11,8 +11,8 @@ from pathlib import Path
 from rosbags.typesys.msg import normalize_msgtype
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
+from seg_ros.drive.messages import typestore
 from seg_ros.errors import SegRosError
-from seg_ros.messages import typestore
 
 if sys.version_info >= (3, 14):
     from compression import zstd

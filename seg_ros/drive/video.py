@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import CLOCKLESS_START, Drive, DriveFrame
+from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.drive.pictures import FOLDER_RATE
 from seg_ros.errors import SegRosError
-from seg_ros.messages import NANOSECONDS
 
 
 class VideoDrive(Drive):

@@ -14,7 +14,7 @@ from seg_ros.engines.openvino import compile_network, read_network
 
 
 class OpenVinoAttention:
-    """The softmaxes of a network. Implements :class:`seg_ros.attention.AttentionSource`.
+    """The softmaxes of a network. Implements :class:`seg_ros.segment.attention.AttentionSource`.
 
     The mean over the queries, or the choice of one, is made inside the graph, and only what leads
     to the chosen softmax is compiled: neither later stages nor the decode head are run.

@@ -13,7 +13,7 @@ from seg_ros.models.folding import FoldedSegformer
 
 
 class TorchAttention:
-    """The attention of a checkpoint. Implements :class:`seg_ros.attention.AttentionSource`.
+    """The attention of a checkpoint. Implements :class:`seg_ros.segment.attention.AttentionSource`.
 
     Only the block that is looked at computes its softmax as a tensor; the others go on with the
     fused kernels that never have one. Stages after it are not run.

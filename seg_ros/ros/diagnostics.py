@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from seg_ros import topics
-from seg_ros.messages import stamp_ns
+from seg_ros.drive.messages import stamp_ns
+from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages
-from seg_ros.segmenter import Segmenter
-from seg_ros.statistics import Snapshot, percentile
+from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.statistics import Snapshot, percentile
 
 _SILENT = 2.0
 """Seconds without an image after which that is worth a warning."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_ros.drive.messages import MessageLibrary
 from seg_ros.labels import LabelSet
-from seg_ros.messages import MessageLibrary
 
 _TYPECODES = {"uint8": "B", "int8": "b", "float32": "f", "float64": "d"}
 

@@ -1,8 +1,8 @@
 """The lifecycle node: camera in; class mask, overlay, driveable grid and diagnostics out.
 
-Wiring only: what happens to a frame is in :mod:`seg_ros.pipeline`, how it goes out in
+Wiring only: what happens to a frame is in :mod:`seg_ros.segment.pipeline`, how it goes out in
 :mod:`seg_ros.ros.publishing`; the parameters are in :mod:`seg_ros.ros.parameters` and their values
-in :mod:`seg_ros.ros.settings`, the topics in :mod:`seg_ros.topics`.
+in :mod:`seg_ros.ros.settings`, the topics in :mod:`seg_ros.results.topics`.
 """
 
 from __future__ import annotations
@@ -38,31 +38,32 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 
-from seg_ros import services, topics
-from seg_ros.camera import CameraModel, load_camera
+from seg_ros.drive.images import color_library, decode_message
+from seg_ros.drive.messages import stamp_ns
 from seg_ros.engines import parse_size
 from seg_ros.errors import SegRosError
-from seg_ros.images import color_library, decode_message
-from seg_ros.messages import stamp_ns
-from seg_ros.pipeline import Output, Pipeline, Processed
-from seg_ros.progress import BuildLog
+from seg_ros.ground.camera import CameraModel, load_camera
+from seg_ros.ground.world_grid import FusedGrid, Pose
+from seg_ros.results import topics
+from seg_ros.results.topics import Topic
+from seg_ros.ros import services
 from seg_ros.ros.attention import LiveAttention
 from seg_ros.ros.background import Background
 from seg_ros.ros.diagnostics import Diagnosis
 from seg_ros.ros.messages import label_info, message_class, ros_messages
 from seg_ros.ros.parameters import RELOADED, grid_rules, grid_spec, mounting
 from seg_ros.ros.publishing import FramePublishers
+from seg_ros.ros.services import Service
 from seg_ros.ros.settings import Settings
 from seg_ros.ros.snapshot import WANTED, Snapshot, default_folder, write_snapshot
 from seg_ros.ros.time_jumps import TimeJumps
 from seg_ros.ros.transport import use_shared_memory
 from seg_ros.ros.vehicle import Vehicle
 from seg_ros.ros.worker import LatestWorker
-from seg_ros.segmenter import Segmenter
-from seg_ros.services import Service
-from seg_ros.statistics import FrameStatistics
-from seg_ros.topics import Topic
-from seg_ros.world_grid import FusedGrid, Pose
+from seg_ros.segment.pipeline import Output, Pipeline, Processed
+from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.progress import BuildLog
+from seg_ros.support.statistics import FrameStatistics
 
 _QUIET = 5.0
 """Seconds in which the same message is logged once."""

@@ -17,10 +17,10 @@ from rclpy.qos import QoSProfile
 from rclpy.validate_namespace import validate_namespace
 from tqdm import tqdm
 
-from seg_ros import topics
-from seg_ros.camera import CameraModel
 from seg_ros.drive import COMPRESSED_IMAGE, Drive, DriveFrame, read_ahead
 from seg_ros.errors import SegRosError
+from seg_ros.ground.camera import CameraModel
+from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
 

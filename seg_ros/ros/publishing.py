@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros import topics
-from seg_ros.grid import occupancy_values
-from seg_ros.images import encode_jpeg
-from seg_ros.messages import stamp_ns
-from seg_ros.pipeline import Output, Processed
+from seg_ros.drive.images import encode_jpeg
+from seg_ros.drive.messages import stamp_ns
+from seg_ros.ground.grid import occupancy_values
+from seg_ros.results import topics
+from seg_ros.results.topics import Topic
 from seg_ros.ros.messages import ReusedImage, ros_messages
-from seg_ros.topics import Topic
+from seg_ros.segment.pipeline import Output, Processed
 
 
 class FramePublishers:
     """The publishers of a frame's outputs, and the memory their images are made in.
 
     Args:
-        publishers: one for each of :data:`seg_ros.topics.FRAME_OUTPUTS`.
+        publishers: one for each of :data:`seg_ros.results.topics.FRAME_OUTPUTS`.
 
     """
 

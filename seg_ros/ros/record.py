@@ -17,8 +17,8 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile
 
-from seg_ros import topics
-from seg_ros.result_bag import LIVE_TOPICS, ResultBag
+from seg_ros.results import topics
+from seg_ros.results.result_bag import LIVE_TOPICS, ResultBag
 from seg_ros.ros.messages import message_class
 from seg_ros.ros.transport import use_shared_memory
 

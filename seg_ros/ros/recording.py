@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from seg_ros import topics
 from seg_ros.drive.bag import METADATA, Bag
 from seg_ros.errors import SegRosError
+from seg_ros.results import topics
 
 RECORDED = (
     topics.MASK,

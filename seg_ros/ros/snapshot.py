@@ -19,13 +19,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from seg_ros.camera import CameraModel, save_camera
+from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
-from seg_ros.grid import GridSpec, occupancy_values
-from seg_ros.messages import NANOSECONDS
-from seg_ros.paint import grid_picture
-from seg_ros.pipeline import Output, Processed
-from seg_ros.segmenter import Segmenter
+from seg_ros.ground.camera import CameraModel, save_camera
+from seg_ros.ground.grid import GridSpec, occupancy_values
+from seg_ros.segment.paint import grid_picture
+from seg_ros.segment.pipeline import Output, Processed
+from seg_ros.segment.segmenter import Segmenter
 
 WANTED = Output.MASK | Output.CONFIDENCE | Output.OVERLAY | Output.GRID | Output.CONTACTS
 """What is made of the frame."""

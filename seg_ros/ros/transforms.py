@@ -8,9 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from seg_ros.camera import Mounting
+from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
-from seg_ros.messages import NANOSECONDS
+from seg_ros.ground.camera import Mounting
 
 _TIMEOUT = 0.1
 """Seconds to wait for the transform of a stamp; broadcasters are often a little late."""

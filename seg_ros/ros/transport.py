@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from seg_ros.share import share_file
+from seg_ros.support.share import share_file
 
 _SETTINGS = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """The name from Fast DDS 3 (Kilted) on, and the one before."""

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from seg_ros import topics
-from seg_ros.camera import CameraModel
+from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
-from seg_ros.messages import stamp_ns
-from seg_ros.motion import Attitude, Odometry
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.motion import Attitude, Odometry
+from seg_ros.ground.world_grid import Pose
+from seg_ros.results import topics
+from seg_ros.results.topics import Topic
 from seg_ros.ros.transforms import Transforms
-from seg_ros.topics import Topic
-from seg_ros.world_grid import Pose
 
 
 class Vehicle:

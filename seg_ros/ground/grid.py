@@ -1,0 +1,412 @@
+"""From a class mask to a driveable-area occupancy grid.
+
+The usual way, to project the mask onto flat ground, smears whatever stands on the ground into a
+long false obstacle and takes the ground seen beside and under it for free. Here rays go out from
+the camera's foot (:mod:`seg_ros.ground.rays`), each up to the first thing in the way:
+
+* a cell is free only if everything a ray sees in it, and one pixel round it, is driveable ground;
+* the first run of two samples of an obstacle is the contact. Cells from there to a little behind
+  are occupied, all further ones unknown: hidden ground is not free and not occupied;
+* ground that is not driveable is occupied where it lies and hides nothing;
+* sky, unlabelled and uncertain pixels, the own bonnet and whatever is outside the view are unknown.
+
+So an error of the mask may cost free cells, but flat ground that is hidden cannot come out free:
+its pixel shows what hides it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from seg_ros.errors import SegRosError
+from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.rays import (
+    DRIVEABLE,
+    NOTHING,
+    OBSTACLE,
+    OCCUPIED_UNIT,
+    OTHER_GROUND,
+    TILT_MARGIN,
+    PixelTable,
+    Rays,
+    lay_rays,
+    sum_over_rays,
+    walk_rays,
+)
+from seg_ros.labels import Kind, LabelSet
+from seg_ros.support.bands import run_in_bands
+
+UNKNOWN, FREE, OCCUPIED = -1, 0, 1
+"""States of a cell in :meth:`DriveableGrid.cells`; message values come from a profile."""
+
+PROFILES: dict[str, dict[int, int]] = {
+    "nav2": {FREE: 0, OCCUPIED: 100, UNKNOWN: -1},
+    "autoware": {FREE: 1, OCCUPIED: 99, UNKNOWN: 50},
+}
+"""nav_msgs/OccupancyGrid value of each state, per consumer."""
+
+_MOVE_MARGIN = 0.25
+"""Metres a camera may move before the rays are laid anew: they are exact, but start at its foot."""
+
+_HIGHEST_UNDERSIDE = 0.5
+"""Of the camera's height. Seen from below its underside a thing tells nothing of its distance."""
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """Which part of the ground the grid covers, in metres of ``base_link``.
+
+    The cell (0, 0) has its corner at (``x_min``, ``y_min``). Rows run along y, columns along x, so
+    that the flattened array is nav_msgs/OccupancyGrid's row-major order with x first.
+
+    Raises:
+        SegRosError: the resolution or an extent is not positive, or there are over 4 million cells.
+
+    """
+
+    resolution: float = 0.1
+    x_min: float = 0.0
+    x_max: float = 30.0
+    y_min: float = -10.0
+    y_max: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without cells, or with too many to be meant."""
+        if not self.resolution > 0:
+            raise SegRosError(f"grid resolution {self.resolution} m must be positive")
+        if not (self.x_max > self.x_min and self.y_max > self.y_min):
+            raise SegRosError(
+                f"grid from ({self.x_min}, {self.y_min}) to ({self.x_max}, {self.y_max}) m is "
+                "empty; the maxima must be larger than the minima"
+            )
+        rows, cols = self.shape
+        if not 1 <= rows * cols <= 4_000_000:
+            raise SegRosError(
+                f"grid of {cols} x {rows} cells; 1 to 4,000,000 are possible, so change "
+                "the resolution or the extent"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns): cells along y and along x."""
+        return (
+            round((self.y_max - self.y_min) / self.resolution),
+            round((self.x_max - self.x_min) / self.resolution),
+        )
+
+
+@dataclass(frozen=True)
+class GridRules:
+    """What counts as what.
+
+    Raises:
+        SegRosError: a value is out of range, or the polygon has fewer than three corners.
+
+    """
+
+    contact_depth: float = 0.5
+    """Metres that are occupied from the near edge of an obstacle on; what it hides is unknown."""
+    max_row_span: float = 0.5
+    """Metres of ground one mask row may cover; beyond, the grid is unknown."""
+    min_confidence: float = 0.0
+    """Driveable pixels the network is less sure of, 0 to 1, are not free; 0 asks for none."""
+    ignored: tuple[tuple[float, float], ...] = ()
+    """Polygon round the own bonnet: corners (x, y) as parts of image width and height, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant."""
+        if not (self.contact_depth > 0 and self.max_row_span > 0):
+            raise SegRosError(
+                f"contact depth {self.contact_depth} m and max row span {self.max_row_span} m "
+                "must be positive"
+            )
+        if not 0 <= self.min_confidence <= 1:
+            raise SegRosError(f"min confidence {self.min_confidence} must be 0 to 1")
+        if self.ignored and (
+            len(self.ignored) < 3 or not all(0 <= c <= 1 for xy in self.ignored for c in xy)
+        ):
+            raise SegRosError(
+                f"polygon {self.ignored} of the own bonnet needs three corners or more, x and y "
+                "as parts of the image's width and height, 0 to 1"
+            )
+
+
+def parse_polygon(text: str) -> tuple[tuple[float, float], ...]:
+    """Read a polygon from ``x y, x y, x y``; empty text is none.
+
+    Raises:
+        SegRosError: it is not pairs of numbers.
+
+    """
+    try:
+        corners = [tuple(map(float, corner.split())) for corner in text.split(",") if text.strip()]
+    except ValueError:
+        corners = [()]
+    if any(len(corner) != 2 for corner in corners):
+        raise SegRosError(f"polygon {text!r} must be 'x y, x y, x y', parts of width and height")
+    return tuple((corner[0], corner[1]) for corner in corners)
+
+
+@dataclass(frozen=True)
+class FirstContacts:
+    """What is met first, by azimuth, as sensor_msgs/LaserScan has it; metres and radians.
+
+    Ranges are from the origin of ``base_link``: (N,) float32, inf where there is nothing but
+    driveable ground up to ``range_max``, NaN where nothing is known (REP 117).
+    """
+
+    angle_min: float
+    angle_increment: float
+    range_max: float
+    ranges: NDArray[np.float32]
+
+
+class DriveableGrid:
+    """Turns class masks of one camera into grids; look-ups are made once.
+
+    Args:
+        spec: the part of the ground to cover.
+        camera: the camera, for the size of the class masks.
+        labels: what the class ids mean.
+        rules: what counts as what.
+
+    Raises:
+        SegRosError: the camera sees none of that ground.
+
+    """
+
+    def __init__(
+        self,
+        spec: GridSpec,
+        camera: CameraModel,
+        labels: LabelSet,
+        rules: GridRules | None = None,
+    ) -> None:
+        self.spec = spec
+        self.camera = camera
+        self.rules = rules or GridRules()
+        height = camera.mounting.z
+        self._meaning = np.full(256, NOTHING, np.uint8)
+        self._meaning[list(labels.ids_of_kind(Kind.OBSTACLE))] = OBSTACLE
+        self._meaning[list(labels.ids_of_kind(Kind.GROUND))] = OTHER_GROUND
+        self._meaning[list(labels.driveable_ids)] = DRIVEABLE
+        self._underside = np.zeros(256)
+        self._underside[: len(labels)] = [label.underside for label in labels.classes]
+        self._underside = np.minimum(self._underside / height, _HIGHEST_UNDERSIDE)
+        self._threshold = math.ceil(self.rules.min_confidence * 255)
+        x = np.array([spec.x_min, spec.x_max]) - camera.mounting.x
+        y = np.array([spec.y_min, spec.y_max]) - camera.mounting.y
+        farthest = math.hypot(np.abs(x).max(), np.abs(y).max())
+        self._rays = lay_rays(
+            camera, farthest, self.rules.max_row_span, float(self._underside.max())
+        )
+        self._table = PixelTable(camera, self._rays)
+        self._ignored = self._ignored_pixels()
+        self._index, self._blocks = _cell_blocks(spec, self._rays)
+        used = int(self._blocks[:, [3, 7]].max(initial=1))
+        self._contacts = np.empty(self._rays.count)
+        self._clear = np.empty(self._rays.count, np.bool_)
+        self._sums = np.zeros((self._rays.count + 1, used + 1), np.int32)
+
+    def serves(self, camera: CameraModel) -> bool:
+        """Whether masks of a camera can be taken with these look-ups: the same, moved a little."""
+        if replace(camera, mounting=self.camera.mounting) != self.camera:
+            return False
+        here, there = self.camera.mounting, camera.mounting
+        turn = here.base_from_optical.T @ there.base_from_optical
+        angle = math.acos(min(max((np.trace(turn) - 1) / 2, -1.0), 1.0))
+        moved = float(np.linalg.norm(here.position - there.position))
+        return angle <= TILT_MARGIN and moved <= min(_MOVE_MARGIN, 0.1 * here.z)
+
+    def cells(
+        self,
+        class_mask: NDArray[np.uint8],
+        confidence: NDArray[np.uint8] | None = None,
+        mounting: Mounting | None = None,
+    ) -> NDArray[np.int8]:
+        """State of every cell for one class mask.
+
+        Args:
+            class_mask: (H, W) uint8, of the camera's size.
+            confidence: (H, W) uint8, 255 = certain; needed where the rules ask for some.
+            mounting: of the camera at the mask's stamp, over level ground; the camera's own if
+                None. The rays follow it, the look-ups stay.
+
+        Returns:
+            (rows, columns) int8 of :data:`FREE`, :data:`OCCUPIED`, :data:`UNKNOWN`.
+
+        Raises:
+            ValueError: mask or confidence has another size, or the confidence is missing.
+
+        """
+        size = (self.camera.height, self.camera.width)
+        if class_mask.shape != size:
+            raise ValueError(f"class mask is {class_mask.shape}, the camera's image {size}")
+        if self._threshold and (confidence is None or confidence.shape != size):
+            raise ValueError(f"the rules ask for confidence, so it must come with the mask, {size}")
+        mounting = mounting or self.camera.mounting
+        if mounting != self._table.mounting:
+            self._table.aim(mounting)
+        mask = np.ascontiguousarray(class_mask).reshape(-1)
+        walk = partial(
+            walk_rays,
+            mask,
+            self._ignored,
+            mask if confidence is None else np.ascontiguousarray(confidence).reshape(-1),
+            self._threshold,
+            self._meaning,
+            self._underside,
+            self._table.pixels,
+            self._rays.edges,
+            self.rules.contact_depth,
+            self._rays.limit,
+            self._contacts,
+            self._clear,
+            self._sums,
+        )
+        run_in_bands(walk, self._rays.count)
+        sum_over_rays(self._sums)
+        cells = np.full(self.spec.shape, UNKNOWN, np.int8)
+        decide = partial(_decide_cells, self._index, self._blocks, self._sums, cells.reshape(-1))
+        run_in_bands(decide, len(self._index))
+        return cells
+
+    def first_contacts(self) -> FirstContacts:
+        """Return what was met first in the mask that :meth:`cells` was called with last.
+
+        The rays start at the camera's foot, the message's at the origin of its frame; so contacts
+        are sorted anew by their azimuth there, and of several in one direction the nearest is kept.
+        """
+        rays = self._rays
+        angle = rays.heading + rays.azimuths
+        ends = np.where(np.isfinite(self._contacts), self._contacts, rays.limit)
+        x, y = rays.foot[0] + ends * np.cos(angle), rays.foot[1] + ends * np.sin(angle)
+        distance = np.hypot(x, y)
+        nothing = ~np.isfinite(self._contacts)
+        offset = (np.arctan2(y, x) - angle[0] + np.pi) % (2 * np.pi) - np.pi
+        slot = np.floor(offset / rays.step + 0.5).astype(int)
+        inside = (slot >= 0) & (slot < rays.count)
+        range_max = float(distance[nothing].min(initial=np.inf))
+        if not math.isfinite(range_max):
+            range_max = rays.limit
+        # Nearest wins; a direction is clear only if no ray that ends there says otherwise.
+        ranges = np.full(rays.count, np.inf)
+        met = inside & ~nothing & (distance <= range_max)
+        np.minimum.at(ranges, slot[met], distance[met])
+        known = np.zeros(rays.count, np.bool_)
+        known[slot[inside & nothing & self._clear]] = True
+        known[slot[inside & nothing & ~self._clear]] = False
+        ranges[~known & np.isinf(ranges)] = np.nan
+        return FirstContacts(float(angle[0]), rays.step, range_max, ranges.astype(np.float32))
+
+    def _ignored_pixels(self) -> NDArray[np.bool_]:
+        """Pixels of the own bonnet, (H * W,), or empty without a polygon."""
+        if not self.rules.ignored:
+            return np.empty(0, np.bool_)
+        size = (self.camera.height, self.camera.width)
+        painted = np.zeros(size, np.uint8)
+        corners = np.array(self.rules.ignored) * size[::-1] - 0.5
+        cv2.fillPoly(painted, [np.round(corners).astype(np.int32)], 1)
+        return painted.astype(np.bool_).reshape(-1)
+
+
+def _cell_blocks(spec: GridSpec, rays: Rays) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    """Which rays and bins touch each cell.
+
+    Returns:
+        Flat indices of the cells that rays reach, (N,) int32, and their blocks, (N, 8) int16: first
+        and last ray, first and last bin that must be free for the cell to be, with one pixel
+        around; then the same of those that touch the cell itself. Last ones are exclusive. A block
+        that begins with ray -1 is not wholly in reach, so that its cell cannot be free.
+
+    """
+    rows, cols = spec.shape
+    x = spec.x_min + np.arange(cols + 1) * spec.resolution - rays.foot[0]
+    y = spec.y_min + np.arange(rows + 1) * spec.resolution - rays.foot[1]
+    azimuth = np.arctan2(y[:, None], x[None, :])
+    if rays.heading:
+        azimuth = (azimuth - rays.heading + np.pi) % (2 * np.pi) - np.pi
+    index = np.empty(rows * cols, np.int32)
+    blocks = np.empty((rows * cols, 8), np.int16)
+    extent = (rays.first, rays.count, rays.bins, rays.height, rays.limit)
+    angles = (rays.step, rays.steepest, rays.drop, rays.pixel_angle)
+    count = _fill_blocks(x, y, azimuth, extent, angles, index, blocks)
+    return index[:count].copy(), blocks[:count].copy()
+
+
+@njit(nogil=True, cache=True)
+def _fill_blocks(x, y, azimuth, extent, angles, index, blocks):  # type: ignore[no-untyped-def]
+    """Fill the arrays of :func:`_cell_blocks`; return how many cells there are."""
+    first, rays, bins, height, limit = extent
+    step, steepest, drop, pixel = angles
+    count = 0
+    for row in range(len(y) - 1):
+        near_y = max(y[row], -y[row + 1], 0.0)
+        far_y = max(-y[row], y[row + 1])
+        for col in range(len(x) - 1):
+            near_x = max(x[col], -x[col + 1], 0.0)
+            farthest = math.hypot(max(-x[col], x[col + 1]), far_y)
+            a, b = azimuth[row, col], azimuth[row, col + 1]
+            c, d = azimuth[row + 1, col], azimuth[row + 1, col + 1]
+            right, left = min(a, b, c, d), max(a, b, c, d)
+            # More than half a circle: it holds the foot, or lies across the back.
+            if farthest > limit or left - right >= np.pi:
+                continue
+            steep = math.atan2(height, math.hypot(near_x, near_y))
+            flat = math.atan2(height, farthest)
+            r0, r1 = math.floor(right / step) - first, math.ceil(left / step) - first
+            b0 = math.floor((steepest - steep) / drop)
+            b1 = math.ceil((steepest - flat) / drop)
+            r0, r1, b0, b1 = max(r0, 0), min(r1, rays), max(b0, 0), min(b1, bins)
+            # Only so much of a block can be counted; so large it is under the camera.
+            if r0 >= r1 or b0 >= b1 or (r1 - r0) * (b1 - b0) >= OCCUPIED_UNIT // 2:
+                continue
+            index[count] = row * (len(x) - 1) + col
+            blocks[count, 4], blocks[count, 5] = r0, r1
+            blocks[count, 6], blocks[count, 7] = b0, b1
+            # Towards the foot a pixel spans more and more azimuth.
+            aside = pixel / max(math.cos(steep + pixel), 1e-3)
+            r0, r1 = math.floor((right - aside) / step), math.ceil((left + aside) / step)
+            r0, r1 = r0 - first, r1 - first
+            b0 = math.floor((steepest - steep - pixel) / drop)
+            b1 = math.ceil((steepest - flat + pixel) / drop)
+            whole = r0 >= 0 and r1 <= rays and b0 >= 0 and b1 <= bins
+            if not whole or (r1 - r0) * (b1 - b0) >= OCCUPIED_UNIT // 2:
+                r0, r1, b0, b1 = -1, 0, 0, 0
+            blocks[count, 0], blocks[count, 1] = r0, r1
+            blocks[count, 2], blocks[count, 3] = b0, b1
+            count += 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _decide_cells(index, blocks, sums, cells, first, last):  # type: ignore[no-untyped-def]
+    for k in range(first, last):
+        a0, a1, b0, b1 = blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3]
+        if a0 >= 0 and np.int32(sums[a1, b1] - sums[a0, b1] - sums[a1, b0] + sums[a0, b0]) == 0:
+            cells[index[k]] = FREE
+            continue
+        a0, a1, b0, b1 = blocks[k, 4], blocks[k, 5], blocks[k, 6], blocks[k, 7]
+        block = np.int32(sums[a1, b1] - sums[a0, b1] - sums[a1, b0] + sums[a0, b0])
+        if block >= OCCUPIED_UNIT:
+            cells[index[k]] = OCCUPIED
+
+
+def occupancy_values(cells: NDArray[np.int8], profile: str) -> NDArray[np.int8]:
+    """Values of nav_msgs/OccupancyGrid for cell states, same shape, int8.
+
+    Raises:
+        SegRosError: the profile is not one of :data:`PROFILES`.
+
+    """
+    if profile not in PROFILES:
+        raise SegRosError(f"grid profile {profile!r} is unknown; use {' or '.join(PROFILES)}")
+    values = PROFILES[profile]
+    return np.array([values[FREE], values[OCCUPIED], values[UNKNOWN]], np.int8)[cells]

@@ -1,0 +1,1 @@
+"""How good a model is: data sets, scores, two models on one drive."""

@@ -1,0 +1,289 @@
+"""One replay from its command to its published folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from seg_ros import __version__
+from seg_ros.drive import SYNTHETIC, Drive, open_drive
+from seg_ros.errors import SegRosError
+from seg_ros.ground.camera import CameraModel, load_camera
+from seg_ros.labels import LabelSet
+from seg_ros.models.catalogue import find_model
+from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines
+from seg_ros.replay.run_files import FIGURES, RESULT, VIDEO, State, read_notes
+from seg_ros.report.report import RunInfo, report_values, write_report
+from seg_ros.results.figures import FrameFigures, read_figures
+from seg_ros.results.outputs import ReplayFolder, write_sheet
+from seg_ros.results.video import write_mp4
+from seg_ros.segment.pipeline import Pipeline
+from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.progress import EngineProgress
+from seg_ros.support.provenance import checksums
+from seg_ros.support.tables import text_table
+
+_REJECTED = "frame "
+"""How the note on a frame that was left out begins."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which engine a replay runs, as :meth:`seg_ros.segment.segmenter.Segmenter.load` takes it."""
+
+    model: str
+    labels: str = ""
+    runtime: str = "auto"
+    precision: str = "auto"
+    input_size: tuple[int, int] | None = None
+    """(H, W), None for the model's own."""
+    threads: int = 0
+    """CPU threads of the engine, and frames worked on at a time; 0: all cores."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is to be known of an engine that another process may have loaded."""
+
+    model: str
+    model_sha256: dict[str, str]
+    labels: LabelSet
+    runtime: str
+    """Runtime, version and precision."""
+    device: str
+    input_size: tuple[int, int]
+    """(H, W) in pixels."""
+
+
+@dataclass(frozen=True)
+class ReplayJob:
+    """A drive to be replayed. All of it can be told to another process."""
+
+    source: str
+    out: Path
+    engine: EngineOptions
+    topic: str = ""
+    camera: Path | None = None
+    options: ReplayOptions = field(default_factory=ReplayOptions)
+    replace: bool = False
+    resume: bool = False
+    report: bool = True
+    """Whether the page is made."""
+    command: str = ""
+    """The command line, for the page."""
+    started: str = ""
+    """When, ISO 8601."""
+
+    def open(self) -> tuple[Drive, CameraModel | None]:
+        """Open the drive, and its camera.
+
+        Raises:
+            SegRosError: as of :func:`seg_ros.drive.open_drive` and
+                :func:`seg_ros.ground.camera.load_camera`.
+
+        """
+        drive = open_drive(self.source, self.topic)
+        return drive, load_camera(self.camera) if self.camera else drive.camera
+
+    def folder(self, drive: Drive, camera: CameraModel | None, engine: Engine) -> ReplayFolder:
+        """Open the folder of the job; see :class:`seg_ros.results.outputs.ReplayFolder`."""
+        run = {
+            "seg_ros": __version__,
+            "drive": self.source,
+            "topic": drive.topics[0].name if drive.topics else "",
+            "files": _files(self.source),
+            "camera": str(camera),
+            "model": engine.model,
+            "model SHA-256": engine.model_sha256,
+            "labels": engine.labels.name,
+            "engine": engine.runtime,
+            "device": engine.device,
+            "input size": "{}x{}".format(*engine.input_size),
+            **{f"{name} in the result": value for name, value in asdict(self.options).items()},
+        }
+        return ReplayFolder(self.out, run, self.replace, self.resume)
+
+
+def _files(source: str) -> list[str]:
+    """Name and size of each file of a drive."""
+    path = Path(source).expanduser()
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    return [f"{file.name} ({file.stat().st_size} bytes)" for file in files if file.exists()]
+
+
+@lru_cache(maxsize=1)
+def load_engine(options: EngineOptions) -> tuple[Engine, list[Pipeline]]:
+    """Load an engine, once per process for the same options.
+
+    Raises:
+        SegRosError: as of :meth:`seg_ros.segment.segmenter.Segmenter.load`.
+
+    """
+    with EngineProgress() as progress:
+        segmenter = Segmenter.load(
+            options.model,
+            options.labels,
+            options.runtime,
+            options.threads,
+            precision=options.precision,
+            input_size=options.input_size,
+            report=progress,
+        )
+    info = segmenter.engine_info
+    engine = Engine(
+        segmenter.model_name,
+        checksums(find_model(options.model, options.labels).path),
+        segmenter.labels,
+        f"{info.runtime} {info.precision}",
+        info.device,
+        segmenter.input_size,
+    )
+    return engine, make_pipelines(segmenter, options.threads)
+
+
+def run_job(
+    job: ReplayJob,
+    on_start: Callable[[int, int | None], object] = lambda _, __: None,
+    on_frame: Callable[[], object] = lambda: None,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Put a drive through, or go on where that was interrupted, and publish what came of it.
+
+    Args:
+        job: what to do.
+        on_start: called with how many frames there are already, and how many there will be.
+        on_frame: called after every frame.
+        on_note: called with what goes wrong without ending the replay.
+
+    Returns:
+        The figures, :func:`seg_ros.report.report.report_values`.
+
+    Raises:
+        SegRosError: something cannot be opened or loaded, no frame can be decoded, or the outputs
+            cannot be written (what was written is kept). A drive that is damaged is none: see
+            ``finished`` and ``problems`` in the figures.
+
+    """
+    drive, camera = job.open()
+    ReplayFolder.check(job.out, job.replace, job.resume)
+    engine, pipelines = load_engine(job.engine)
+    with job.folder(drive, camera, engine) as folder, full_disk_is_said(folder):
+        if folder.finished:
+            return finished_figures(folder, engine)
+        on_start(State.load(folder.work).frames, drive.frame_count)
+        replay = Replay(drive, pipelines, camera, job.options, on_frame, on_note)
+        damage = replay.run(folder.work)
+        return finish(job, drive, camera, engine, folder, damage)
+
+
+@contextmanager
+def full_disk_is_said(folder: ReplayFolder) -> Iterator[None]:
+    """Turn an error of writing into one line that says where what was written is."""
+    try:
+        yield
+    except OSError as error:
+        raise SegRosError(
+            f"cannot write into {folder.path}: {error.strerror or error}; what was written is in "
+            f"{folder.work}, --resume goes on with it"
+        ) from error
+
+
+def finish(
+    job: ReplayJob,
+    drive: Drive,
+    camera: CameraModel | None,
+    engine: Engine,
+    folder: ReplayFolder,
+    damage: SegRosError | None,
+) -> dict[str, Any]:
+    """Make of a run's files what a person looks at, and publish it; return the figures.
+
+    Raises:
+        SegRosError: no frame came out.
+        OSError: the files cannot be written.
+
+    """
+    start = time.perf_counter()
+    work = folder.work
+    state = State.load(work)
+    frames = list(read_figures(work / FIGURES))
+    if not frames:
+        raise damage or SegRosError(f"drive {drive.name} has no frame that can be decoded")
+    if job.options.video:
+        write_mp4(work / VIDEO, (frame.stamp_ns for frame in frames), work / "overlay.mp4")
+    shown = [(frame.index, frame.stamp_ns) for frame in frames]
+    write_sheet(work / RESULT, drive, engine.labels, work / "sheet.png", shown)
+    notes = read_notes(work)
+    problems = [note for note in notes if not note.startswith(_REJECTED)]
+    if camera is None and drive.camera_problem:
+        problems.append(f"no grid: {drive.camera_problem}")
+    if damage:
+        problems.append(str(damage))
+    about = RunInfo(
+        drive=job.source,
+        labels=engine.labels,
+        model=engine.model,
+        engine=engine.runtime,
+        device=engine.device,
+        frames_in=state.frames,
+        seconds=state.seconds + time.perf_counter() - start,
+        rejections=tuple(note for note in notes if note.startswith(_REJECTED)),
+        problems=tuple(problems),
+        finished=damage is None,
+        command=job.command,
+        started=job.started,
+        inputs={
+            **engine.model_sha256,
+            **(checksums(Path(job.source).expanduser()) if job.source != SYNTHETIC else {}),
+        },
+        outputs={
+            **checksums(work / RESULT),
+            **(checksums(work / "overlay.mp4") if job.options.video else {}),
+        },
+    )
+    values = write_report(work, about, drive) if job.report else report_values(about, frames)
+    told = {f.name: getattr(about, f.name) for f in fields(about) if f.name != "labels"}
+    folder.publish(told)
+    return values
+
+
+def finished_figures(folder: ReplayFolder, engine: Engine) -> dict[str, Any]:
+    """Return the figures of a run that had been finished."""
+    about = RunInfo(labels=engine.labels, **folder.about())
+    return report_values(about, _published(folder))
+
+
+def _published(folder: ReplayFolder) -> Iterator[FrameFigures]:
+    return read_figures(folder.path / FIGURES)
+
+
+def replay_table(names: Sequence[str], results: Sequence[dict[str, Any]]) -> str:
+    """Say for several drives what came of each, a line each.
+
+    Args:
+        names: of the drives.
+        results: figures, or ``{"error": why there are none}``.
+
+    """
+    rows = [("drive", "in", "out", "frames/s", "engine p50 ms", "driveable", "")]
+    for name, values in zip(names, results, strict=True):
+        if "error" in values:
+            rows.append((name, "", "", "", "", "", f"failed: {values['error']}"))
+            continue
+        rows.append(
+            (
+                name,
+                str(values["frames_in"]),
+                str(values["frames_out"]),
+                f"{values['frames_per_second']:.1f}",
+                f"{values['engine_p50_ms']:.1f}",
+                f"{values['driveable_share']:.1%}",
+                "" if values["finished"] else f"cut short: {values['problems'][-1]}",
+            )
+        )
+    return text_table(rows)

@@ -1,0 +1,431 @@
+"""The page a person looks at after a replay, and the same figures for a program.
+
+``report_values`` is the one source of both: what ``--json`` writes is what the page shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg_ros.drive import Drive
+from seg_ros.drive.images import decode_compressed
+from seg_ros.errors import SegRosError
+from seg_ros.labels import LabelSet
+from seg_ros.report.page import (
+    Chart,
+    Moment,
+    Page,
+    PictureRows,
+    Screen,
+    Series,
+    Swatch,
+    Timeline,
+    write_page,
+)
+from seg_ros.report.page.parts import (
+    css,
+    facts,
+    latency_histogram,
+    moment_name,
+    most,
+    percent,
+    round_up,
+    shown_positions,
+    small_jpeg,
+    video_screen,
+)
+from seg_ros.results.figures import AHEAD, FrameFigures, read_figures
+from seg_ros.results.outputs import draw_grid
+from seg_ros.results.result_bag import GRID_TOPIC, OVERLAY_TOPIC, read_result
+from seg_ros.support.provenance import versions
+from seg_ros.support.statistics import percentile
+
+REPORT_NAME = "report.html"
+FIGURES_NAME = "frames.jsonl"
+
+_SAID = 12
+"""Rejected frames that are listed; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What was run on what; the frames' figures are beside it."""
+
+    drive: str
+    """What the user called it."""
+    labels: LabelSet
+    model: str
+    engine: str
+    """Runtime and precision."""
+    device: str
+    frames_in: int
+    """Frames the drive gave; those without figures were rejected."""
+    seconds: float
+    """From the first frame to the last output."""
+    rejections: tuple[str, ...] = ()
+    """Why frames were rejected, one line each."""
+    problems: tuple[str, ...] = ()
+    """What else went wrong: a damaged drive, no grid."""
+    finished: bool = True
+    """Whether the drive was read to its end."""
+    command: str = ""
+    """The command line, as a shell takes it."""
+    started: str = ""
+    """When, ISO 8601 with the offset from UTC."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the files read (:func:`seg_ros.support.provenance.checksums`)."""
+    outputs: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the files written."""
+
+
+def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any]:
+    """Everything about a run as JSON takes it: totals, then ``frames`` as one list per figure.
+
+    Times are in milliseconds and seconds, distances in metres, shares of 1. ``Infinity`` as a
+    distance ahead is free as far as is seen, null is not known.
+
+    Raises:
+        SegRosError: there is no frame.
+
+    """
+    columns = _columns(frames, len(run.labels))
+    count = len(columns["index"])
+    if not count:
+        raise SegRosError(f"nothing of {run.drive} was judged, so there is nothing to report")
+    ahead = [float(v) for v in columns["contact_ahead_m"] if v is not None]
+    confidence = [v for v in columns["confidence"] if v is not None]
+    shares = columns["class_shares"]
+    return {
+        "drive": run.drive,
+        "finished": run.finished,
+        "frames_in": run.frames_in,
+        "frames_out": count,
+        "rejected": run.frames_in - count,
+        "seconds": run.seconds,
+        "frames_per_second": count / run.seconds if run.seconds else None,
+        "engine_p50_ms": percentile(columns["engine_ms"], 50),
+        "engine_p99_ms": percentile(columns["engine_ms"], 99),
+        "latency_p50_ms": percentile(columns["latency_ms"], 50),
+        "latency_p99_ms": percentile(columns["latency_ms"], 99),
+        "model": run.model,
+        "engine": run.engine,
+        "device": run.device,
+        "driveable_share": float(np.mean(columns["driveable_share"])),
+        "confidence": float(np.mean(confidence)) if confidence else None,
+        "contact_ahead_p50_m": _number(float(np.median(ahead))) if ahead else None,
+        "problems": list(run.problems),
+        "rejections": list(run.rejections),
+        "classes": [
+            {
+                "name": label.name,
+                "color": list(label.color),
+                "driveable": label.driveable,
+                "mean_share": float(np.mean(share)),
+            }
+            for label, share in zip(run.labels.classes, shares, strict=True)
+        ],
+        "notable": {
+            "lowest_confidence": most([None if v is None else -v for v in columns["confidence"]]),
+            "largest_change": most(columns["changed_share"]),
+            "most_driveable_lost": most(columns["driveable_lost"]),
+        },
+        "command": run.command,
+        "started": run.started,
+        "versions": versions(),
+        "inputs": run.inputs,
+        "outputs": run.outputs,
+        "frames": columns,
+    }
+
+
+def _columns(frames: Iterable[FrameFigures], class_count: int) -> dict[str, Any]:
+    names = [name for name in FrameFigures.__dataclass_fields__ if name != "class_shares"]
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    shares: list[list[float]] = [[] for _ in range(class_count)]
+    for frame in frames:
+        for name in names:
+            columns[name].append(_number(getattr(frame, name)))
+        for column, share in zip(shares, frame.class_shares, strict=True):
+            column.append(share)
+    return {**columns, "class_shares": shares}
+
+
+def _number(value: Any) -> Any:
+    """Put an infinite distance as JSON can say it."""
+    return "Infinity" if value == math.inf else value
+
+
+def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
+    """Write ``report.html`` into the folder of a replay.
+
+    Args:
+        folder: holds ``frames.jsonl`` and the bag ``result``, and ``overlay.mp4`` if there is one.
+        run: what was run.
+        drive: is read again for the pictures of a dozen frames.
+
+    Returns:
+        The figures of the page, :func:`report_values`.
+
+    Raises:
+        SegRosError: something cannot be read, or the page cannot be written.
+
+    """
+    values = report_values(run, read_figures(folder / FIGURES_NAME))
+    columns = values["frames"]
+    timeline = Timeline(tuple(columns["index"]), tuple(columns["stamp_ns"]))
+    notable = sorted({i for positions in values["notable"].values() for i in positions})
+    screen, overlays = _screen(folder, timeline, notable)
+    pictures = _Pictures(
+        frames=_drive_pictures(drive, timeline, notable),
+        overlays=overlays,
+        grids=_grid_pictures(folder, timeline, notable),
+    )
+    page = Page(
+        title=f"{'' if run.finished else 'UNFINISHED: '}{Path(run.drive).name}",
+        subtitle=f"{run.model} on {run.engine}, {run.device}",
+        banners=_banners(run, values),
+        tiles=_tiles(values),
+        timeline=timeline,
+        screen=screen,
+        legend=_legend(values),
+        charts=_charts(values),
+        moments=_moments(values, timeline, pictures),
+        facts=facts(
+            values,
+            {
+                "Drive": run.drive,
+                "Model": run.model,
+                "Engine": run.engine,
+                "Device": run.device,
+            },
+        ),
+    )
+    write_page(page, folder / REPORT_NAME)
+    return values
+
+
+def _banners(run: RunInfo, values: dict[str, Any]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    banners: list[tuple[str, str, tuple[str, ...]]] = []
+    if not run.finished:
+        text = f"Unfinished: this is the drive up to frame {values['frames']['index'][-1]}."
+        banners.append(("bad", text, ()))
+    banners += [("bad", problem, ()) for problem in run.problems]
+    if values["rejected"]:
+        text = (
+            f"{values['rejected']} of {values['frames_in']} frames could not be used and are not "
+            "in the outputs."
+        )
+        listed = run.rejections[:_SAID]
+        if values["rejected"] > len(listed):
+            listed = (*listed, f"and {values['rejected'] - len(listed)} more")
+        banners.append(("warn", text, listed))
+    return tuple(banners)
+
+
+def _tiles(values: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    ahead = values["frames"]["contact_ahead_m"]
+    free = ahead.count("Infinity") / len(ahead)
+    known = [v for v in ahead if v is not None]
+    median = values["contact_ahead_p50_m"]
+    speed = values["frames_per_second"]
+    confidence = values["confidence"]
+    return (
+        ("Frames", f"{values['frames_out']}", f"of {values['frames_in']} in the drive"),
+        ("Driveable", f"{values['driveable_share']:.1%}", "of the picture, mean"),
+        (
+            "First contact ahead",
+            "–" if not known else "free" if median == "Infinity" else f"{median:.1f} m",
+            f"median; free in {free:.0%} of the frames" if known else "no grid",
+        ),
+        ("Confidence", "–" if confidence is None else f"{confidence:.3f}", "mean"),
+        ("Engine", f"{values['engine_p50_ms']:.1f} ms", f"99 %: {values['engine_p99_ms']:.1f} ms"),
+        (
+            "Replay",
+            "–" if speed is None else f"{speed:.1f} Hz",
+            f"{values['seconds']:.1f} s with all outputs",
+        ),
+    )
+
+
+def _legend(values: dict[str, Any]) -> tuple[Swatch, ...]:
+    return tuple(
+        Swatch(
+            c["name"],
+            css(c["color"]),
+            f"{c['mean_share']:.1%}{', driveable' if c['driveable'] else ''}",
+        )
+        for c in values["classes"]
+    )
+
+
+def _charts(values: dict[str, Any]) -> tuple[Chart, ...]:
+    columns = values["frames"]
+    by_share = sorted(
+        zip(values["classes"], columns["class_shares"], strict=True),
+        key=lambda pair: (not pair[0]["driveable"], -pair[0]["mean_share"]),
+    )
+    layers = tuple(
+        Series(c["name"], percent(shares), css(c["color"])) for c, shares in by_share if any(shares)
+    )
+    driveable = percent(columns["driveable_share"])
+    high = round_up(110 * max(columns["driveable_share"]) or 1.0)
+    charts = [
+        Chart("Classes", "% of the picture", layers, 0, 100, stacked=True),
+        Chart("Driveable area", "% of the picture", (Series("driveable", driveable),), 0, high),
+    ]
+    ahead = [None if v is None else float(v) for v in columns["contact_ahead_m"]]
+    if any(v is not None for v in ahead):
+        met = [v if v is not None and math.isfinite(v) else None for v in ahead]
+        top = round_up(1.1 * max((v for v in met if v is not None), default=9.0))
+        free = [top if v == math.inf else None for v in ahead]
+        charts.append(
+            Chart(
+                "First contact ahead",
+                "m",
+                (Series("distance", met), Series("free", free, "var(--series-2)", says="free")),
+                0,
+                top,
+                note=f"Nearest thing within {math.degrees(AHEAD):.0f}° of straight ahead. Dots at "
+                "the top: free as far as is seen; gaps: not known.",
+            )
+        )
+    known = [v for v in columns["confidence"] if v is not None]
+    if known:
+        low = math.floor(min(known) * 10) / 10
+        series = Series("confidence", columns["confidence"])
+        note = "Mean probability of the class chosen."
+        charts.append(Chart("Confidence", "", (series,), min(low, 0.9), 1, digits=3, note=note))
+    changed, lost = percent(columns["changed_share"]), percent(columns["driveable_lost"])
+    top = round_up(max((v for v in changed if v is not None), default=1.0) or 1.0)
+    charts.append(
+        Chart(
+            "Change since the frame before",
+            "% of the picture",
+            (Series("another class", changed), Series("driveable area lost", lost)),
+            0,
+            top,
+        )
+    )
+    charts.append(
+        latency_histogram({"engine": columns["engine_ms"], "whole frame": columns["latency_ms"]})
+    )
+    return tuple(charts)
+
+
+_Jpegs = dict[int, tuple[bytes, float]]
+"""Per position a JPEG and its width by height."""
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    frames: _Jpegs
+    overlays: _Jpegs
+    grids: _Jpegs
+
+    def of(self, position: int) -> PictureRows:
+        """Overlay above, frame and grid below."""
+        kinds = (("overlay", self.overlays),), (("frame", self.frames), ("grid", self.grids))
+        rows = (
+            tuple((what, *jpegs[position]) for what, jpegs in row if position in jpegs)
+            for row in kinds
+        )
+        return tuple(row for row in rows if row)
+
+
+def _moments(
+    values: dict[str, Any], timeline: Timeline, pictures: _Pictures
+) -> tuple[tuple[str, tuple[Moment, ...]], ...]:
+    columns = values["frames"]
+    titles = (
+        ("lowest_confidence", "Least sure", "confidence", "confidence {:.3f}"),
+        ("largest_change", "Largest change between neighbours", "changed_share", "{:.1%} changed"),
+        (
+            "most_driveable_lost",
+            "Most driveable area lost",
+            "driveable_lost",
+            "{:.1%} of the picture no longer driveable",
+        ),
+    )
+    groups = []
+    for key, title, column, text in titles:
+        moments = []
+        for i in values["notable"][key]:
+            words = text.format(columns[column][i])
+            moments.append(Moment(i, moment_name(timeline, i), words, pictures.of(i)))
+        if moments:
+            groups.append((title, tuple(moments)))
+    return tuple(groups)
+
+
+def _screen(folder: Path, timeline: Timeline, notable: Sequence[int]) -> tuple[Screen, _Jpegs]:
+    """Return what the player shows, and the overlays of the notable frames."""
+    video = folder / "overlay.mp4"
+    count = len(timeline.index)
+    screen = video_screen(video, count) if video.is_file() else None
+    if screen:
+        return screen, dict(_overlay_pictures(folder, timeline, notable))
+    shown = shown_positions(count)
+    found = dict(_overlay_pictures(folder, timeline, sorted({*shown, *notable})))
+    positions = tuple(i for i in shown if i in found)
+    note = "" if shown.step == 1 else f"One picture every {shown.step} frames. "
+    return (
+        Screen(
+            pictures=tuple(found[i][0] for i in positions),
+            positions=positions,
+            note=f"{note}The whole video is overlay.mp4." if video.is_file() else note,
+        ),
+        {i: found[i] for i in notable if i in found},
+    )
+
+
+def _overlay_pictures(
+    folder: Path, timeline: Timeline, positions: Sequence[int]
+) -> Iterator[tuple[int, tuple[bytes, float]]]:
+    for position, message in _messages_of(folder, OVERLAY_TOPIC, timeline, positions):
+        yield position, small_jpeg(decode_compressed(message))
+
+
+def _grid_pictures(folder: Path, timeline: Timeline, positions: Sequence[int]) -> _Jpegs:
+    return {
+        position: small_jpeg(draw_grid(message))
+        for position, message in _messages_of(folder, GRID_TOPIC, timeline, positions)
+    }
+
+
+def _messages_of(
+    folder: Path, topic: str, timeline: Timeline, positions: Sequence[int]
+) -> Iterator[tuple[int, Any]]:
+    """Yield (position, message) of some frames; of equal stamps the first goes with the first."""
+    seen: Counter[int] = Counter()
+    wanted: dict[tuple[int, int], int] = {}
+    chosen = set(positions)
+    for position, stamp in enumerate(timeline.stamp_ns):
+        if position in chosen:
+            wanted[stamp, seen[stamp]] = position
+        seen[stamp] += 1
+    seen.clear()
+    stamps = sorted({stamp for stamp, _ in wanted})  # which are the log times too
+    for stamp, message in read_result(folder / "result", topic, stamps) if stamps else ():
+        position = wanted.get((stamp, seen[stamp]), -1)
+        seen[stamp] += 1
+        if position >= 0:
+            yield position, message
+
+
+def _drive_pictures(drive: Drive, timeline: Timeline, positions: Sequence[int]) -> _Jpegs:
+    found: _Jpegs = {}
+    for position in positions:
+        index = timeline.index[position]
+        try:
+            for frame in drive.frames(index, index + 1):
+                found[position] = small_jpeg(frame.decode())
+        except SegRosError:  # it could be read before; the page goes without
+            continue
+    return found

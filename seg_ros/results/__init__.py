@@ -1,0 +1,1 @@
+"""What is written of a drive: topics, result bag, video, figures, the folder they lie in."""

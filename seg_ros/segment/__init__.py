@@ -1,0 +1,1 @@
+"""A frame becomes masks and pictures: segmenter, exact upsampling, pipeline, colours, attention."""

@@ -1,0 +1,441 @@
+"""What the attention heads of a SegFormer look at.
+
+In every block of a SegFormer (Xie et al., 2021, https://arxiv.org/abs/2105.15203) each token of its
+stage, the query, spreads its attention over the tokens of a coarser grid, the keys:
+``softmax(Q K^T / sqrt(d))`` in every head. Hugging Face calls these tensors ``attentions``. They
+are read from the network itself, as the mean over the queries or that of one of them: of 64 MB per
+head in the first stage at 512x1024 a map of 2 kB comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.drive import Drive, DriveFrame, read_ahead
+from seg_ros.errors import SegRosError
+from seg_ros.models.catalogue import Form, Model
+from seg_ros.models.network import Network
+from seg_ros.results.outputs import OutputFolder
+from seg_ros.results.video import OverlayVideo
+from seg_ros.segment.paint import attention_mosaic, contact_sheet
+
+ATTENTION_NAMES = ("attention.mp4", "attention.png")
+"""What a run leaves in its folder."""
+
+_STRIDES = (4, 8, 16, 32)
+"""Pixels per token in the four stages."""
+_REDUCTIONS = (1, 2, 4, 8, 16, 32)
+"""Tokens per key along a side that are recognised; the published networks have 8, 4, 2 and 1."""
+_AHEAD = 2
+_SHEET_MOSAICS = 4
+
+
+@dataclass(frozen=True)
+class AttentionBlock:
+    """A transformer block and its heads."""
+
+    stage: int
+    """From 1."""
+    block: int
+    """Within the stage, from 1."""
+    heads: int
+    queries: tuple[int, int]
+    """Rows and columns of the stage's tokens."""
+    keys: tuple[int, int]
+    """Rows and columns of the tokens attended to."""
+    stride: int
+    """Pixels of the network's input per query, along a side."""
+    reduction: int
+    """Queries per key, along a side."""
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """What the heads of a block attend to in one frame."""
+
+    block: AttentionBlock
+    shares: NDArray[np.float32]
+    """(heads, rows, columns) of the keys: the part of a head's attention each gets; sums to one."""
+    extent: tuple[float, float]
+    """Rows and columns of keys that would cover the frame exactly."""
+    query: tuple[int, int] | None
+    """(x, y) pixel of the frame whose attention this is; None for the mean over all queries."""
+
+
+class AttentionSource(Protocol):
+    """A network whose attention can be read."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the image that :meth:`infer` takes."""
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, int, int]]:
+        """(heads, queries, keys) of everything in the network that may be attention, in order."""
+
+    def choose(self, index: int) -> None:
+        """Say which of :attr:`shapes` is wanted from now on."""
+
+    def infer(self, image: NDArray[np.uint8], query: int | None) -> NDArray[np.float32]:
+        """Run the network on one frame.
+
+        Args:
+            image: (H, W, 3) uint8 BGR of :attr:`input_size`.
+            query: which query's attention is wanted; None for the mean over all.
+
+        Returns:
+            (heads, keys) float32.
+
+        """
+
+
+def open_attention(
+    model: Model, size: tuple[int, int] | None = None, threads: int = 0
+) -> AttentionSource:
+    """Open the network of a model to read its attention.
+
+    A checkpoint is run by torch, on the GPU where there is one; an ONNX network by OpenVINO.
+
+    Args:
+        model: a SegFormer.
+        size: (height, width) of the network's input in pixels; None for the model's own.
+        threads: CPU threads for OpenVINO, 0 for all cores.
+
+    Raises:
+        SegRosError: the model cannot be read, or what it takes is not installed.
+
+    """
+    with TemporaryDirectory(prefix="seg_ros-") as work:
+        network = Network(model, Path(work), size)
+        if model.form is Form.CHECKPOINT:
+            module = network.torch()
+            from seg_ros.engines.torch_attention import TorchAttention
+
+            return TorchAttention(module, network.input_size)
+        # A vehicle may lack what other forms are prepared with.
+        as_it_is = model.form is Form.STANDARD and size is None
+        path = model.path if as_it_is else network.onnx()
+        try:
+            from seg_ros.engines.openvino_attention import OpenVinoAttention
+        except ImportError as error:
+            raise SegRosError(
+                "reading attention from an ONNX network needs OpenVINO: pip install openvino"
+            ) from error
+        return OpenVinoAttention(path, threads)
+
+
+class AttentionNetwork:
+    """A block of a SegFormer, and what its heads look at in frames. One caller at a time.
+
+    Args:
+        source: the network.
+        name: of the model, for messages.
+        stage: which stage, from 1.
+        block: which of its blocks, from 1; None for the last.
+
+    Raises:
+        SegRosError: the network is no SegFormer, or has no such stage or block.
+
+    """
+
+    def __init__(
+        self, source: AttentionSource, name: str, stage: int = 4, block: int | None = None
+    ) -> None:
+        found = _attention_blocks(source)
+        self.blocks = tuple(found)
+        """Every block of the model, in its order."""
+        self.block = _choose(self.blocks, name, stage, block)
+        """The block whose attention is read."""
+        self.model_name = name
+        self._source = source
+        source.choose(found[self.block])
+
+    @classmethod
+    def load(
+        cls,
+        model: Model,
+        stage: int = 4,
+        block: int | None = None,
+        size: tuple[int, int] | None = None,
+        threads: int = 0,
+    ) -> AttentionNetwork:
+        """Open a model; arguments and errors as for this class and :func:`open_attention`."""
+        return cls(open_attention(model, size, threads), model.name, stage, block)
+
+    def maps(self, frame: NDArray[np.uint8], query: tuple[int, int] | None = None) -> AttentionMaps:
+        """Run the network on one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR of any size; it is stretched to the network's input size.
+            query: (x, y) pixel of the frame whose attention is wanted; None for the mean over all.
+
+        Raises:
+            SegRosError: the pixel lies outside the frame, or the answer has NaN or infinity in it.
+
+        """
+        block, size = self.block, self._source.input_size
+        token = None if query is None else _token(block, size, frame.shape[:2], query)
+        image = np.ascontiguousarray(frame)
+        if frame.shape[:2] != size:
+            image = np.asarray(cv2.resize(image, size[::-1]), np.uint8)  # as the segmenter does
+        shares = self._source.infer(image, token).reshape(block.heads, *block.keys)
+        if not np.isfinite(shares).all():
+            raise SegRosError(f"model {self.model_name} answered with NaN or infinity")
+        key = block.stride * block.reduction
+        return AttentionMaps(block, shares, (size[0] / key, size[1] / key), query)
+
+    def check_head(self, head: int | None) -> None:
+        """Raise SegRosError when the block has no such head."""
+        if head is not None and not 1 <= head <= self.block.heads:
+            raise SegRosError(
+                f"there is no head {head}: stage {self.block.stage} of {self.model_name} has heads "
+                f"1 to {self.block.heads}"
+            )
+
+
+@dataclass(frozen=True)
+class AttentionFigures:
+    """What came of a drive."""
+
+    frames_in: int
+    frames_out: int
+    rejected: int
+
+
+def attention_of_drive(
+    drive: Drive,
+    network: AttentionNetwork,
+    folder: OutputFolder,
+    head: int | None = None,
+    query: tuple[int, int] | None = None,
+    on_frame: Callable[[], object] = lambda: None,
+    on_bad_frame: Callable[[str], None] = lambda _: None,
+) -> AttentionFigures:
+    """Draw the attention in every frame of a drive: a video, and a sheet of some of its pictures.
+
+    A drive of one frame becomes ``attention.png`` at full size and no video. The outputs appear in
+    ``folder`` when they are whole. A frame that cannot be shown is reported, counted and left out.
+
+    Args:
+        drive: the frames.
+        network: what they are put through.
+        folder: where the outputs go, made for :data:`ATTENTION_NAMES`.
+        head: the one head to show, from 1; None for all.
+        query: (x, y) pixel whose attention is shown; None for the mean over all queries.
+        on_frame: called after every frame.
+        on_bad_frame: called with the reason for every frame left out.
+
+    Raises:
+        SegRosError: the drive is damaged (what came before the damage is written), no frame can be
+            shown, or the outputs cannot be written.
+
+    """
+    sheet = _Sheet()
+    frames_in = 0
+    damage: SegRosError | None = None
+    first_ns: int | None = None
+    video_file = folder.work / "attention.mp4"
+    try:
+        with OverlayVideo(video_file) as video:
+            # The network works on the next frames while this one is drawn and encoded.
+            seen = read_ahead(_seen(drive, network, query), _AHEAD)
+            while True:
+                try:
+                    frame, answer = next(seen)
+                except StopIteration:
+                    break
+                except SegRosError as error:
+                    damage = error
+                    break
+                frames_in += 1
+                first_ns = frame.stamp_ns if first_ns is None else first_ns
+                if isinstance(answer, SegRosError):
+                    on_bad_frame(f"frame {frame.index}: {answer}")
+                else:
+                    moment = f"{(frame.stamp_ns - first_ns) / 1e9:.2f} s"
+                    mosaic = attention_picture(*answer, head, moment)
+                    video.add(frame.stamp_ns, mosaic)
+                    sheet.add(mosaic)
+                on_frame()
+        if not sheet.count:
+            raise damage or SegRosError(f"drive {drive.name} has no frame that can be decoded")
+        if sheet.count == 1:
+            video_file.unlink()
+        if not cv2.imwrite(str(folder.work / "attention.png"), sheet.picture()):
+            raise SegRosError(f"cannot write {folder.work / 'attention.png'}")
+    except OSError as error:
+        raise SegRosError(
+            f"cannot write into {folder.path}: {error.strerror or error}; what was written is in "
+            f"{folder.work}"
+        ) from error
+    folder.publish()
+    if damage:
+        raise SegRosError(
+            f"{damage}. The {sheet.count} frames before the damage are in {folder.path}"
+        )
+    return AttentionFigures(frames_in, sheet.count, frames_in - sheet.count)
+
+
+_Answer = tuple[NDArray[np.uint8], AttentionMaps] | SegRosError
+"""A frame's picture and attention, or why there is none."""
+
+
+def _seen(
+    drive: Drive, network: AttentionNetwork, query: tuple[int, int] | None
+) -> Iterator[tuple[DriveFrame, _Answer]]:
+    """Yield every frame with its attention; raise an error of the first: all would have it."""
+    any_seen = False
+    for frame in drive.frames():
+        try:
+            image = frame.decode()
+        except SegRosError as error:
+            yield frame, error
+            continue
+        try:
+            answer: _Answer = (image, network.maps(image, query))
+        except SegRosError as error:
+            if not any_seen:
+                raise
+            answer = error
+        any_seen = True
+        yield frame, answer
+
+
+def attention_picture(
+    frame: NDArray[np.uint8], maps: AttentionMaps, head: int | None = None, moment: str = ""
+) -> NDArray[np.uint8]:
+    """Draw a frame and its attention; see :func:`seg_ros.segment.paint.attention_mosaic`.
+
+    Args:
+        frame: (H, W, 3) uint8 BGR.
+        maps: its attention.
+        head: the one head to show, from 1; None for all.
+        moment: when it was, for people.
+
+    """
+    block = maps.block
+    heads = range(1, block.heads + 1) if head is None else (head,)
+    whose = (
+        f"mean of {prod(block.queries)} queries"
+        if maps.query is None
+        else f"query at {maps.query[0]},{maps.query[1]}"
+    )
+    return attention_mosaic(
+        frame,
+        maps.shares[[h - 1 for h in heads]],
+        maps.extent,
+        [f"head {h}" for h in heads],
+        ", ".join(filter(None, [f"stage {block.stage}", f"block {block.block}", whose, moment])),
+        maps.query,
+    )
+
+
+class _Sheet:
+    """Keeps a few pictures spread evenly over a drive whose length nobody knows."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._step = 1
+        self._kept: list[NDArray[np.uint8]] = []
+
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        if self.count % self._step == 0:
+            self._kept.append(picture)
+            if len(self._kept) == 2 * _SHEET_MOSAICS:  # too many: keep every other one
+                self._kept = self._kept[::2]
+                self._step *= 2
+        self.count += 1
+
+    def picture(self) -> NDArray[np.uint8]:
+        if self.count == 1:
+            return self._kept[0]
+        count = min(_SHEET_MOSAICS, len(self._kept))
+        chosen = [("", self._kept[i * len(self._kept) // count]) for i in range(count)]
+        return contact_sheet([chosen[i : i + 2] for i in range(0, count, 2)], row_height=720)
+
+
+def _attention_blocks(source: AttentionSource) -> dict[AttentionBlock, int]:
+    """Find every block and which of the source's shapes is its attention, in order."""
+    found: dict[AttentionBlock, int] = {}
+    for index, shape in enumerate(source.shapes):
+        for stage, stride in enumerate(_STRIDES, 1):
+            # Every halving rounds up: the patches overlap and the edges are padded.
+            grid = (-(-source.input_size[0] // stride), -(-source.input_size[1] // stride))
+            reduction = _reduction(grid, shape[2])
+            if prod(grid) == shape[1] and reduction:
+                number = 1 + sum(b.stage == stage for b in found)
+                # The reduction has no padding: what is left over at the end belongs to no key.
+                keys = (grid[0] // reduction, grid[1] // reduction)
+                block = AttentionBlock(stage, number, shape[0], grid, keys, stride, reduction)
+                found[block] = index
+                break
+    return found
+
+
+def _reduction(grid: tuple[int, int], keys: int) -> int:
+    """Return how many queries a key has along a side; 0 if no coarser grid has so many keys."""
+    fitting = (r for r in _REDUCTIONS if (grid[0] // r) * (grid[1] // r) == keys)
+    return next(fitting, 0)
+
+
+def parse_pixel(text: str) -> tuple[int, int]:
+    """Read ``x,y`` as a pixel.
+
+    Raises:
+        SegRosError: it is none.
+
+    """
+    try:
+        x, y = (int(number) for number in text.split(","))
+    except ValueError:
+        raise SegRosError(f"query {text!r} must be x,y: two whole numbers") from None
+    return x, y
+
+
+def _choose(
+    blocks: tuple[AttentionBlock, ...], name: str, stage: int, block: int | None
+) -> AttentionBlock:
+    """Return the block asked for, or say which there are."""
+    if not blocks:
+        raise SegRosError(
+            f"model {name} has no attention to show: its network has no softmax over the tokens of "
+            "a SegFormer"
+        )
+    of_stage = [b for b in blocks if b.stage == stage]
+    if not of_stage:
+        stages = sorted({b.stage for b in blocks})
+        raise SegRosError(
+            f"there is no stage {stage}: model {name} has stages {stages[0]} to {stages[-1]}"
+        )
+    if block is not None and not 1 <= block <= len(of_stage):
+        raise SegRosError(
+            f"there is no block {block}: stage {stage} of {name} has blocks 1 to {len(of_stage)}"
+        )
+    return of_stage[-1 if block is None else block - 1]
+
+
+def _token(
+    block: AttentionBlock,
+    size: tuple[int, int],
+    frame: tuple[int, ...],
+    query: tuple[int, int],
+) -> int:
+    """Index of the query whose square of the network's input holds a pixel of the frame."""
+    x, y = query
+    height, width = frame[:2]
+    if not (0 <= x < width and 0 <= y < height):
+        raise SegRosError(
+            f"query {x},{y} is outside the frame: x is 0 to {width - 1}, y is 0 to {height - 1}"
+        )
+    row = int((y + 0.5) * size[0] / height) // block.stride
+    column = int((x + 0.5) * size[1] / width) // block.stride
+    return row * block.queries[1] + column

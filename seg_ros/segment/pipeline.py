@@ -1,0 +1,173 @@
+"""What happens to every frame, live and in replay alike: segment, paint, grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Flag, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.errors import SegRosError
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.grid import DriveableGrid, FirstContacts, GridRules, GridSpec
+from seg_ros.ground.world_grid import FusedGrid, Pose, place
+from seg_ros.segment.paint import colorize, overlay
+from seg_ros.segment.segmenter import Segmenter
+
+
+class Output(Flag):
+    """What may be asked of a frame."""
+
+    NONE = 0
+    MASK = auto()
+    CONFIDENCE = auto()
+    COLOR = auto()
+    OVERLAY = auto()
+    GRID = auto()
+    CONTACTS = auto()
+    MEAN_CONFIDENCE = auto()
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What was asked of a frame; the rest is None."""
+
+    engine_ns: int
+    """Time the network took, nanoseconds."""
+    mask: NDArray[np.uint8] | None = None
+    """(H, W) uint8 class ids."""
+    confidence: NDArray[np.uint8] | None = None
+    """(H, W) uint8, 255 = certain."""
+    color: NDArray[np.uint8] | None = None
+    """(H, W, 3) uint8 BGR."""
+    overlay: NDArray[np.uint8] | None = None
+    """(H, W, 3) uint8 BGR."""
+    cells: NDArray[np.int8] | None = None
+    """(rows, columns) int8 states of :mod:`seg_ros.ground.grid`; None without a camera."""
+    grid_spec: GridSpec | None = None
+    """Where the cells are."""
+    contacts: FirstContacts | None = None
+    """What is met first, by azimuth; None without a camera."""
+    mean_confidence: float | None = None
+    """Mean probability of the winning class, 0 to 1, at the resolution of the logits."""
+    grid_problem: str = ""
+    """Why there is no grid although there is a camera, or empty."""
+
+
+Allocate = Callable[[Output, tuple[int, ...]], NDArray[np.uint8]]
+"""Gives the memory an output is written into; it may be the same for every frame."""
+
+
+def _allocate(_: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.empty(shape, np.uint8)
+
+
+class Pipeline:
+    """Turns frames into outputs. One caller at a time.
+
+    Args:
+        segmenter: the network.
+        grid: the part of the ground the grid covers.
+        overlay_opacity: of the class colours, 0 to 1.
+        grid_rules: what counts as what in the grid.
+
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        grid: GridSpec | None = None,
+        overlay_opacity: float = 0.5,
+        grid_rules: GridRules | None = None,
+    ) -> None:
+        self.segmenter = segmenter
+        self.grid_spec = grid or GridSpec()
+        self.grid_rules = grid_rules or GridRules()
+        self.fusion: FusedGrid | None = None
+        """Remembers grids over time when set; only placed grids are fused."""
+        self.overlay_opacity = overlay_opacity
+        self._grid: DriveableGrid | None = None
+
+    def warm_up(self) -> None:
+        """Compile and touch everything once, so that the first frame is as fast as the others."""
+        frame = np.zeros((*self.segmenter.input_size, 3), np.uint8)
+        camera = CameraModel(frame.shape[1], frame.shape[0], 100, 100, 50, 50)
+        every = ~Output.NONE
+        for writeable in (True, False):  # numba compiles for each
+            frame.flags.writeable = writeable
+            self.process(frame, every, camera)
+
+    def process(
+        self,
+        frame: NDArray[np.uint8],
+        wanted: Output,
+        camera: CameraModel | None = None,
+        allocate: Allocate = _allocate,
+        pose: Pose | None = None,
+        stamp_ns: int = 0,
+    ) -> Processed:
+        """Segment one frame and make what is wanted of it, nothing else.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR.
+            wanted: which outputs to make.
+            camera: the frame's camera, for the frame's size and mounted as at the frame's stamp;
+                without it there is no grid.
+            allocate: gives the memory for each image.
+            pose: of the vehicle in the grid's frame; None where that is the vehicle's own.
+            stamp_ns: of the frame, for the fusion.
+
+        Raises:
+            SegRosError: the engine's answer is not usable.
+
+        """
+        size = frame.shape[:2]
+        on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
+        labels = self.segmenter.labels
+        confidence = mean_confidence = color = painted = cells = spec = contacts = None
+        problem = ""
+        with self.segmenter.turn:
+            segmentation = self.segmenter.segment(frame)
+            mask = segmentation.class_mask(allocate(Output.MASK, size))
+            if Output.CONFIDENCE in wanted or (on_ground and self.grid_rules.min_confidence):
+                confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
+            if Output.MEAN_CONFIDENCE in wanted:
+                mean_confidence = segmentation.mean_confidence()
+        if Output.COLOR in wanted:
+            color = colorize(mask, labels, allocate(Output.COLOR, frame.shape))
+        if Output.OVERLAY in wanted:
+            out = allocate(Output.OVERLAY, frame.shape)
+            painted = overlay(frame, mask, labels, self.overlay_opacity, out)
+        if on_ground and camera is not None:
+            try:
+                grid = self._grid_for(camera)
+            except SegRosError as error:  # the camera's fault; the mask is as good as ever
+                problem = str(error)
+            else:
+                cells, spec = grid.cells(mask, confidence, camera.mounting), grid.spec
+                contacts = grid.first_contacts() if Output.CONTACTS in wanted else None
+        if cells is not None and spec is not None and pose is not None:
+            cells, spec = place(cells, spec, pose)
+            if self.fusion is not None:
+                cells = self.fusion.add(cells, spec, stamp_ns)
+        return Processed(
+            segmentation.engine_ns,
+            mask,
+            confidence,
+            color,
+            painted,
+            cells,
+            spec,
+            contacts,
+            mean_confidence,
+            problem,
+        )
+
+    def _grid_for(self, camera: CameraModel) -> DriveableGrid:
+        """Return the grid for this camera; its look-ups are made anew only when they must be."""
+        grid, spec, rules = self._grid, self.grid_spec, self.grid_rules
+        if grid is None or grid.spec != spec or grid.rules != rules or not grid.serves(camera):
+            grid = self._grid = DriveableGrid(spec, camera, self.segmenter.labels, rules)
+        return grid

@@ -1,0 +1,177 @@
+"""A frame of any size in, its class mask and confidence at the same size out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.engines import Engine, EngineInfo, Inference, SharedEngine
+from seg_ros.errors import SegRosError
+from seg_ros.labels import LabelSet
+from seg_ros.models.catalogue import DEFAULT, find_model
+from seg_ros.segment.upsample import argmax_upsampled, confidence_upsampled, mean_confidence
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a network says about one frame; masks are made when asked for.
+
+    The answer lies in the engine's memory: ask before the next frame is segmented.
+    """
+
+    inference: Inference
+    """The engine's answer."""
+    size: tuple[int, int]
+    """(H, W) of the frame in pixels."""
+    engine_ns: int
+    """How long the network took, nanoseconds."""
+
+    def class_mask(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Class ids of the frame, (H, W) uint8; see :mod:`seg_ros.segment.upsample`."""
+        decided = self.inference.mask
+        if decided is not None and decided.shape == self.size:
+            out = np.empty(self.size, np.uint8) if out is None else out
+            np.copyto(out, decided)
+            return out
+        return argmax_upsampled(self.inference.logits(), self.size, out)
+
+    def confidence(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Probability of each pixel's class, (H, W) uint8, 255 = certain."""
+        return confidence_upsampled(self.inference.logits(), self.size, out)
+
+    def mean_confidence(self) -> float:
+        """Mean probability of the winning class, 0 to 1, over the pixels of the logits.
+
+        Without upsampling it takes a fraction of the time of :meth:`confidence`.
+        """
+        return mean_confidence(self.inference.logits())
+
+
+class Segmenter:
+    """Runs frames through an engine and decides the class of every pixel. One caller at a time.
+
+    Args:
+        engine: the loaded network.
+        labels: what its classes mean.
+        model_name: for diagnostics and reports.
+
+    Raises:
+        SegRosError: the label set has another number of classes than the network.
+
+    """
+
+    def __init__(self, engine: Engine, labels: LabelSet, model_name: str) -> None:
+        if engine.class_count != len(labels):
+            raise SegRosError(
+                f"model {model_name} has {engine.class_count} classes, label set {labels.name} "
+                f"has {len(labels)}; name the label set the model was trained with"
+            )
+        self.labels = labels
+        self.model_name = model_name
+        self.turn = Lock()
+        """Callers that take turns hold it from :meth:`segment` until the last mask is made."""
+        self.verification = ""
+        """How the engine compares with the fp32 reference; empty for a network run as it is."""
+        self._engine = engine
+        self._input = np.empty((*engine.input_size, 3), np.uint8)
+
+    @classmethod
+    def load(
+        cls,
+        model: str = DEFAULT,
+        labels: str = "",
+        runtime: str = "auto",
+        threads: int = 0,
+        *,
+        precision: str = "auto",
+        input_size: tuple[int, int] | None = None,
+        mask_size: tuple[int, int] | None = None,
+        build_if_missing: bool = True,
+        report: Callable[[str, float], None] = lambda _, __: None,
+    ) -> Segmenter:
+        """Find a model, open an engine on it and run it once, so that the first frame is fast.
+
+        Arguments and errors as for :func:`seg_ros.models.catalogue.find_model`,
+        :class:`seg_ros.engines.build.Wish` and :func:`seg_ros.engines.build.open_engine`.
+        """
+        from seg_ros.engines.build import (  # which verifies engines with this class
+            Wish,
+            open_engine,
+        )
+
+        found = find_model(model, labels)
+        wish = Wish(runtime, precision, input_size, mask_size, threads)
+        opened = open_engine(found, wish, build_if_missing, report=report)
+        segmenter = cls(opened.engine, found.labels, found.name)
+        segmenter.verification = opened.verification
+        warm = segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
+        warm.class_mask()
+        warm.confidence()
+        return segmenter
+
+    def share(self, callers: int) -> list[Segmenter]:
+        """Return segmenters for several callers at a time, with one network in memory.
+
+        They are ``callers`` many where the engine can do that, otherwise this one alone.
+        """
+        if not isinstance(self._engine, SharedEngine):
+            return [self]
+        shared = []
+        for engine in self._engine.share(callers):
+            twin = copy.copy(self)
+            twin.turn, twin._engine, twin._input = Lock(), engine, np.empty_like(self._input)
+            shared.append(twin)
+        return shared
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input in pixels."""
+        return self._engine.input_size
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """Runtime, device and precision of the engine."""
+        return self._engine.info
+
+    def segment(
+        self, frame: NDArray[np.uint8], size: tuple[int, int] | None = None
+    ) -> Segmentation:
+        """Run the network on one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR of any size; it is stretched to the network's input size.
+            size: (H, W) of the masks to be made; the frame's own by default.
+
+        Raises:
+            SegRosError: the network answered with NaN or infinity.
+            ValueError: the frame has another shape or dtype.
+
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+            raise ValueError(f"frame must be (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
+        image = self._fit(frame)
+        start = time.perf_counter_ns()
+        inference = self._engine.infer(image)
+        engine_ns = time.perf_counter_ns() - start
+        if not inference.finite:
+            raise SegRosError(
+                f"model {self.model_name} on {self.engine_info.runtime} answered with NaN or "
+                "infinity; the engine is not to be trusted, use another precision or runtime"
+            )
+        return Segmentation(inference, size or (frame.shape[0], frame.shape[1]), engine_ns)
+
+    def _fit(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Stretch a frame to the network's input, reusing one buffer; copy nothing if it fits."""
+        height, width = self.input_size
+        if frame.shape[:2] == (height, width):
+            return np.ascontiguousarray(frame)
+        # Bilinear: averaging areas takes ten times as long and scores no better (bench/resize.py).
+        cv2.resize(frame, (width, height), dst=self._input, interpolation=cv2.INTER_LINEAR)
+        return self._input

@@ -1,0 +1,1 @@
+"""What every room may use: row bands, order, progress, statistics, tables, package files."""

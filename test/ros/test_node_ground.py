@@ -1,0 +1,219 @@
+"""The node's grid where the vehicle moves: IMU, odometry and TF at the frame's stamp."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from node_messages import (
+    LABELS,
+    camera_of,
+    image_message,
+    imu,
+    mounting_parameters,
+    odometry,
+    turned,
+)
+from support import running_node, wait_until
+
+from seg_ros.errors import SegRosError
+from seg_ros.ground.grid import DriveableGrid, GridSpec, occupancy_values
+from seg_ros.ground.world_grid import Pose, place
+from seg_ros.results import topics
+from seg_ros.ros.messages import message_class, ros_messages
+from seg_ros.ros.parameters import BY_NAME
+
+STAMP = 5 * 10**9
+DEFAULTS = {name: spec.default for name, spec in BY_NAME.items()}
+
+
+def test_the_grid_follows_pitch_and_pose_at_the_stamp(tmp_path, client, scene, segmenter):
+    camera, image = camera_of(scene), scene[0].image
+    with running_node(
+        tmp_path / "node.log",
+        grid_frame="odom",
+        attitude_source="imu",
+        attitude_slope_time=0.0,
+        **mounting_parameters(camera),
+    ):
+        client.listen(topics.GRID, topics.CONTACTS)
+        send = {
+            topic: client.publisher(topic)
+            for topic in (topics.IMAGE, topics.CAMERA_INFO, topics.ODOMETRY, topics.IMU)
+        }
+        header = ros_messages().header(STAMP, "camera")
+        send[topics.CAMERA_INFO].publish(ros_messages().camera_info(header, camera))
+        send[topics.IMAGE].publish(image_message(image, STAMP))
+        client.diagnosis(lambda v: "no imu within 0.2 s" in v["camera"])
+
+        send[topics.IMU].publish(imu(STAMP - 10**7, 0.01))
+        send[topics.IMU].publish(imu(STAMP + 10**7, 0.03))
+        send[topics.ODOMETRY].publish(odometry(STAMP - 10**7, Pose(10.0, 5.0, 0.5)))
+        send[topics.ODOMETRY].publish(odometry(STAMP + 10**7, Pose(12.0, 5.0, 0.5)))
+        client.settle()
+        send[topics.IMAGE].publish(image_message(image, STAMP))
+        (grid,) = client.wait_for(topics.GRID)
+        (scan,) = client.wait_for(topics.CONTACTS)
+
+    tilted = replace(camera, mounting=camera.mounting.tilted(0.0, 0.02))
+    ours = DriveableGrid(GridSpec(), tilted, LABELS)
+    cells = ours.cells(segmenter.segment(image).class_mask())
+    placed, spec = place(cells, GridSpec(), Pose(11.0, 5.0, 0.5))
+    assert grid.header.frame_id == "odom"
+    assert (grid.info.origin.position.x, grid.info.origin.position.y) == (spec.x_min, spec.y_min)
+    data = np.array(grid.data, np.int8).reshape(grid.info.height, grid.info.width)
+    # The pitch between two messages is 0.02 to the last bit or two, a pixel's edge may feel that.
+    assert np.mean(data != occupancy_values(placed, "nav2")) < 1e-3
+    assert scan.header.frame_id == "base_link"
+    contacts = ours.first_contacts()
+    assert scan.range_max == pytest.approx(contacts.range_max, rel=1e-3)
+    assert len(scan.ranges) == len(contacts.ranges)
+
+
+def test_odometry_of_another_frame_is_said(tmp_path, client, scene):
+    with running_node(tmp_path / "node.log", grid_frame="odom"):
+        client.listen(topics.GRID)
+        images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
+        poses = client.publisher(topics.ODOMETRY)
+        header = ros_messages().header(STAMP, "camera")
+        infos.publish(ros_messages().camera_info(header, camera_of(scene)))
+        poses.publish(odometry(STAMP, Pose(0.0, 0.0, 0.0), "map"))
+        client.settle()
+        images.publish(image_message(scene[0].image, STAMP))
+        _, values = client.diagnosis(lambda v: v["camera"] != "ok, mounting assumed")
+        assert values["camera"] == (
+            "no grid: odometry is in frame 'map', grid_frame is 'odom'; make them the same"
+        )
+
+
+class FakeBuffer:
+    """As much of tf2_ros.Buffer as is asked: one transform, known at one stamp."""
+
+    asked: list[tuple]
+    cleared = 0
+
+    def clear(self):
+        type(self).cleared += 1
+
+    def lookup_transform(self, target, source, time, timeout):
+        type(self).asked.append((target, source, time.nanoseconds))
+        if time.nanoseconds != STAMP:
+            raise LookupError("extrapolation\ninto the future")
+        xyz = SimpleNamespace(x=1.5, y=0.1, z=1.6)
+        level = SimpleNamespace(x=-0.5, y=0.5, z=-0.5, w=0.5)
+        return SimpleNamespace(transform=SimpleNamespace(translation=xyz, rotation=level))
+
+
+@pytest.fixture
+def fake_tf2(monkeypatch):
+    FakeBuffer.asked, FakeBuffer.cleared = [], 0
+    module = ModuleType("tf2_ros")
+    module.Buffer, module.TransformException = FakeBuffer, LookupError
+    module.TransformListener = lambda *_: SimpleNamespace(unregister=lambda: None)
+    monkeypatch.setitem(sys.modules, "tf2_ros", module)
+
+
+def vehicle(**changes):
+    from seg_ros.ros.vehicle import Vehicle
+
+    return Vehicle(None, {**DEFAULTS, **changes})
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_the_mounting_comes_from_tf_at_the_frames_stamp(scene):
+    camera = camera_of(scene)
+    found = vehicle(mounting_source="tf").camera_at(camera, "front_optical", STAMP)
+    assert FakeBuffer.asked == [("base_link", "front_optical", STAMP)]
+    assert found.mounting.position.tolist() == [1.5, 0.1, 1.6]
+    assert found.mounting.pitch == pytest.approx(0.0)
+    assert replace(found, mounting=camera.mounting) == camera
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_no_transform_is_one_clear_line(scene):
+    with pytest.raises(SegRosError, match=r"'front_optical' to 'base_link'.*into the future"):
+        vehicle(mounting_source="tf").camera_at(camera_of(scene), "front_optical", STAMP + 1)
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_transforms_of_another_run_are_forgotten():
+    vehicle().time_jumped()
+    assert FakeBuffer.cleared == 0
+    vehicle(mounting_source="tf").time_jumped()
+    assert FakeBuffer.cleared == 1
+
+
+def test_the_mounting_comes_from_tf_itself(tmp_path, client, scene, segmenter):
+    """A static transform and one that changes, over DDS: the grid is of the pitch at the stamp."""
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with ROS 2")
+    camera = camera_of(scene)
+    at = camera.mounting
+
+    def transform(stamp, parent, child, xyz, rotation):
+        message = message_class("geometry_msgs/msg/TransformStamped")(
+            header=ros_messages().header(stamp, parent), child_frame_id=child
+        )
+        t = message.transform.translation
+        t.x, t.y, t.z = map(float, xyz)
+        message.transform.rotation = rotation
+        return message
+
+    level = message_class("geometry_msgs/msg/Quaternion")(x=-0.5, y=0.5, z=-0.5, w=0.5)
+    fixed, moving = (
+        kind(client.node)
+        for kind in (tf2_ros.StaticTransformBroadcaster, tf2_ros.TransformBroadcaster)
+    )
+    fixed.sendTransform(transform(0, "mast", "front_optical", (0, 0, 0), level))
+
+    def moved(stamp, pitch):
+        moving.sendTransform(
+            transform(stamp, "base_link", "mast", (at.x, at.y, at.z), turned(pitch, "y"))
+        )
+
+    with running_node(tmp_path / "node.log", mounting_source="tf"):
+        client.listen(topics.GRID)
+        images = client.publisher(topics.IMAGE)
+        infos = client.publisher(topics.CAMERA_INFO)
+        wait_until(
+            lambda: (
+                client.node.count_subscribers("/tf") and client.node.count_subscribers("/tf_static")
+            ),
+            "the node to listen to TF",
+        )
+        infos.publish(
+            ros_messages().camera_info(ros_messages().header(STAMP, "front_optical"), camera)
+        )
+        images.publish(image_message(scene[0].image, STAMP))
+        _, values = client.diagnosis(lambda v: "no grid" in v["camera"])
+        assert "no transform from 'front_optical' to 'base_link'" in values["camera"]
+
+        client.settle()
+        moved(STAMP - 10**7, 0.01)
+        moved(STAMP + 10**7, 0.03)
+        client.settle()
+        images.publish(image_message(scene[0].image, STAMP))
+        (grid,) = client.wait_for(topics.GRID)
+    tilted = replace(camera, mounting=replace(at, roll=0.0, pitch=0.02, yaw=0.0))
+    cells = DriveableGrid(GridSpec(), tilted, LABELS).cells(
+        segmenter.segment(scene[0].image).class_mask()
+    )
+    data = np.array(grid.data, np.int8).reshape(grid.info.height, grid.info.width)
+    # The pitch between two transforms is 0.02 to the last bit or two; a pixel's edge may feel that.
+    assert np.mean(data != occupancy_values(cells, "nav2")) < 1e-3
+    assert grid.header.frame_id == "base_link"
+
+
+def test_tf_without_tf2_ros_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    with pytest.raises(SegRosError, match="tf2_ros is not installed; install"):
+        vehicle(mounting_source="tf")
+
+
+def test_without_sources_the_parameters_stand(scene):
+    camera = camera_of(scene)
+    assert vehicle().camera_at(camera, "camera", STAMP) == camera
+    assert vehicle().pose_at(STAMP) is None
+    assert vehicle().subscriptions() == {}
