@@ -2,12 +2,13 @@
 #
 #   make demo                 run node, player and recorder on the synthetic drive; pictures in out/
 #   make demo DRIVE=path      the same on a rosbag2, a video or a folder of images
-#   make test                 lint, types and tests
+#   make test                 lint, types and tests, these in two processes; WORKERS=0: in one
 #   make readme               write the README's tables anew from the code
 
 DRIVE ?= synthetic
 OUT ?= out
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 READY := $(VENV)/.ready
 TEST_READY := $(VENV)/.test_ready
@@ -25,7 +26,7 @@ test: $(TEST_READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(RUN) $(VENV)/bin/mypy
-	$(RUN) $(VENV)/bin/pytest $(PYTEST_OPTIONS)
+	$(RUN) $(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_OPTIONS)
 
 readme: $(TEST_READY)
 	$(RUN) $(VENV)/bin/python -m seg_ros.ros.readme README.md

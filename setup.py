@@ -86,8 +86,10 @@ setup(
         "ray": ["ray>=2.40"],
         "test": ["pytest"],  # has colcon test run pytest
         "dev": [
+            "hypothesis>=6.100",  # the attack of bench/attack
             "mypy>=2.0",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.15",
             "scikit-learn>=1.5",  # the tests check the scores of seg_ros evaluate against it
             "selenium>=4.20",  # and look at reports in a browser, where there is one

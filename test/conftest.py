@@ -19,10 +19,13 @@ from seg_ros.synthetic import SyntheticDrive
 # What tests share is imported by its file's name; an option of pytest for it is newer than 22.04.
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
+from domain import own_domain
 from support import Client
 
-# Before anything starts DDS: tests neither hear nor disturb other ROS systems.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+# Before anything starts DDS: tests neither hear nor disturb other ROS systems, nor each other where
+# pytest-xdist has several processes of them.
+_domain, _domain_lock = own_domain()
+os.environ["ROS_DOMAIN_ID"] = str(_domain)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 use_shared_memory()
 

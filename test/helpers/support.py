@@ -149,7 +149,6 @@ class Client:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.messages: dict[str, list[Any]] = defaultdict(list)
-        self._listened: set[str] = set()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         self.listen(topics.DIAGNOSTICS)
@@ -183,12 +182,12 @@ class Client:
                 self.messages[topic.name].append,
                 qos,
             )
-            self._listened.add(topic.name)
 
     def publisher(self, topic: Any) -> Any:
         """Make a publisher for an input of the node; listen to what it publishes before.
 
-        Returns when both sides know each other: of images the node says so in its diagnostics.
+        Returns when both sides know each other, and the node who listens: what is announced
+        arrives in order, so who answers a new client has heard of all that was there before it.
         """
         from rclpy.qos import QoSProfile
 
@@ -198,28 +197,17 @@ class Client:
             message_class(topic.message_type), topic.name, QoSProfile(depth=100)
         )
         wait_until(publisher.get_subscription_count, f"a subscriber of {topic.name}")
-        self.messages[topics.DIAGNOSTICS.name].clear()
-        wanted = self._listened - {topics.DIAGNOSTICS.name, topics.LABEL_INFO.name}
-        self.diagnosis(
-            lambda v: (
-                wanted <= set(v["listened to"].split())
-                and (int(v["image publishers"]) > 0 or topic not in topics.IMAGES)
-            )
-        )
-        if topic in topics.IMAGES:
-            time.sleep(0.2)
-        else:
-            self.wait_for(topics.DIAGNOSTICS, 2)  # as in settle, from when they were cleared
+        self.state()
         return publisher
 
     def settle(self) -> None:
-        """Wait until the node has had the time to take what was sent: nothing else says so.
+        """Wait until the node has taken what was sent, however slow the machine.
 
-        Its diagnostics come from the thread that takes messages, so two of them mean that it has
-        been there, however slow the machine.
+        A service is answered by the thread that takes messages, and requests come in the order
+        they were sent in. The second answer is of a round that began after the first.
         """
-        self.messages[topics.DIAGNOSTICS.name].clear()
-        self.wait_for(topics.DIAGNOSTICS, 2)
+        self.state()
+        self.state()
 
     def wait_for(self, topic: Any, count: int = 1) -> list[Any]:
         """Return the messages of a topic as soon as there are this many."""
@@ -229,10 +217,13 @@ class Client:
 
     def call(self, service_type: Any, name: str, request: Any) -> Any:
         client = self.node.create_client(service_type, name)
-        assert client.wait_for_service(TIMEOUT), f"no service {name}"
-        future = client.call_async(request)
-        wait_until(future.done, f"an answer of {name}")
-        return future.result()
+        try:
+            assert client.wait_for_service(TIMEOUT), f"no service {name}"
+            future = client.call_async(request)
+            wait_until(future.done, f"an answer of {name}")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
 
     def set_parameter(self, name: str, value: Any) -> Any:
         """Set a parameter of the node; return the SetParametersResult."""
