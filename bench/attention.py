@@ -47,7 +47,7 @@ def main() -> None:
     )
     publisher = node.create_publisher(image, "image", 1)
     library = ros_messages()
-    command = [sys.executable, "-m", "seg_ros.ros.node", "--ros-args"]
+    command = [sys.executable, "-m", "seg_ros.ros.start", "--ros-args"]
     command += ["-p", f"model:={options.model}", "-p", f"labels:='{options.labels}'"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 

@@ -64,7 +64,7 @@ def live(frames: list[np.ndarray], count: int, rate: float) -> dict[str, str]:
     messages = [library.image(library.header(i + 1, "camera"), f) for i, f in enumerate(frames)]
     info = library.camera_info(library.header(1, "camera"), CAMERA)
     process = subprocess.Popen(
-        [sys.executable, "-m", "seg_ros.ros.node"], stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "seg_ros.ros.start"], stderr=subprocess.DEVNULL
     )
     try:
         while len(values.get("listened to", "").split()) < 3:

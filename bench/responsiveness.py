@@ -44,7 +44,7 @@ def main() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (512, 1024, 3), dtype=np.uint8)
     stamp = 0
     arguments = ["--ros-args", "-p", f"model:={model}", "-p", f"labels:={labels}"]
-    process = subprocess.Popen([sys.executable, "-m", "seg_ros.ros.node", *arguments])
+    process = subprocess.Popen([sys.executable, "-m", "seg_ros.ros.start", *arguments])
 
     def feed() -> None:
         nonlocal stamp

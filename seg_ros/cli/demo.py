@@ -90,7 +90,7 @@ def _run_live(
     # A namespace of its own: neither another demo nor a robot in the same domain is mixed in.
     namespace = f"/seg_ros_demo_{os.getpid()}"
     record = ["seg_ros.ros.record", str(bag), f"--namespace={namespace}"]
-    node = ["seg_ros.ros.node", "--ros-args", "-r", f"__ns:={namespace}"]
+    node = ["seg_ros.ros.start", "--ros-args", "-r", f"__ns:={namespace}"]
     node += [a for argument in node_arguments for a in ("-p", argument)]
     play = ["seg_ros.cli", "play", *player_arguments, f"--namespace={namespace}"]
     print(f"starting recorder and node, then playing {drive.name}", flush=True)

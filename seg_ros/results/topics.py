@@ -160,3 +160,8 @@ FRAME_OUTPUTS = (MASK, GRID, CONTACTS, CONFIDENCE, COLOR, OVERLAY, OVERLAY_COMPR
 """Published per frame, in this order: what a planner waits for comes first."""
 
 PUBLISHED = (*FRAME_OUTPUTS, ATTENTION, LABEL_INFO, DIAGNOSTICS)
+
+
+def image_input(transport: str) -> Topic:
+    """Return the topic that images are expected on with a value of ``image_transport``."""
+    return IMAGE_COMPRESSED if transport == "compressed" else IMAGE

@@ -1,4 +1,4 @@
-"""Publishes what was made of a frame, to those who listen."""
+"""Publishes what was made of a frame, to those who listen, and the names of its classes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from seg_ros.drive.images import encode_jpeg
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.ground.grid import occupancy_values
+from seg_ros.labels import LabelSet
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic
-from seg_ros.ros.messages import ReusedImage, ros_messages
+from seg_ros.ros.messages import ReusedImage, label_info, ros_messages
 from seg_ros.segment.pipeline import Output, Processed
 
 
@@ -22,12 +23,26 @@ class FramePublishers:
 
     Args:
         publishers: one for each of :data:`seg_ros.results.topics.FRAME_OUTPUTS`.
+        attention: of :data:`seg_ros.results.topics.ATTENTION`.
+        label_info: of :data:`seg_ros.results.topics.LABEL_INFO`; None without vision_msgs.
 
     """
 
-    def __init__(self, publishers: Mapping[Topic, Any]) -> None:
-        self._publishers = publishers
-        self._images = {topic: ReusedImage() for topic in publishers}
+    def __init__(
+        self,
+        publishers: Mapping[Topic, Any] | None = None,
+        attention: Any = None,
+        label_info: Any = None,
+    ) -> None:
+        self._publishers = publishers or {}
+        self._images = {topic: ReusedImage() for topic in self._publishers}
+        self.attention = attention
+        self._label_info = label_info
+
+    def announce(self, labels: LabelSet, now_ns: int) -> None:
+        """Publish the names of the class ids of the masks that follow."""
+        if self._label_info is not None:
+            self._label_info.publish(label_info(ros_messages().header(now_ns, ""), labels))
 
     def listening(self, parameters: Mapping[str, Any]) -> list[Topic]:
         """Return the topics that are switched on and that someone subscribes to."""

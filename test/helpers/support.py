@@ -94,7 +94,7 @@ class NodeProcess:
         arguments += ros_arguments
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "seg_ros.ros.node", "--ros-args", *arguments],
+                [sys.executable, "-m", "seg_ros.ros.start", "--ros-args", *arguments],
                 stdout=output,
                 stderr=output,
             )

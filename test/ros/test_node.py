@@ -280,7 +280,7 @@ def test_remapping_namespace_and_mistyped_parameters(tmp_path, client, scene):
 
 def test_wrong_arguments_are_one_line():
     for arguments in (["--bogus"], ["--ros-args", "--bogus"]):
-        command = [sys.executable, "-m", "seg_ros.ros.node", *arguments]
+        command = [sys.executable, "-m", "seg_ros.ros.start", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr

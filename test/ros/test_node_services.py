@@ -230,6 +230,7 @@ def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scen
     from rclpy.executors import SingleThreadedExecutor
 
     from seg_ros.ros import node as room
+    from seg_ros.ros import publishing
 
     text = message_class("std_msgs/msg/String")
     monkeypatch.setattr(
@@ -237,7 +238,7 @@ def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scen
         "message_class",
         lambda name: text if name == topics.LABEL_INFO.message_type else message_class(name),
     )
-    monkeypatch.setattr(room, "label_info", lambda _, labels: text(data=labels.name))
+    monkeypatch.setattr(publishing, "label_info", lambda _, labels: text(data=labels.name))
     context = rclpy.Context()
     rclpy.init(context=context)
     node = room.SegmentationNode(context=context)
@@ -250,8 +251,8 @@ def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scen
         node.trigger_activate()
         published = []
         for topic, publisher in [
-            (topics.MASK, node._outputs._publishers[topics.MASK]),
-            (topics.LABEL_INFO, node._label_publisher),
+            (topics.MASK, node._parts.outputs._publishers[topics.MASK]),
+            (topics.LABEL_INFO, node._parts.outputs._label_info),
         ]:
 
             def publish(message, topic=topic):

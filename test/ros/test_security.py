@@ -35,7 +35,7 @@ def test_security_that_is_not_there_is_one_clear_line(tmp_path):
         "ROS_SECURITY_KEYSTORE": str(tmp_path),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "seg_ros.ros.node", "--ros-args", "--enclave", "/nobody"],
+        [sys.executable, "-m", "seg_ros.ros.start", "--ros-args", "--enclave", "/nobody"],
         env={**os.environ, **secured},
         capture_output=True,
         text=True,

@@ -1,0 +1,158 @@
+"""What becomes of a camera's message: received, counted, segmented, published.
+
+Received on the executor's thread, handled on the worker's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from seg_ros.drive.images import decode_message
+from seg_ros.drive.messages import stamp_ns
+from seg_ros.errors import SegRosError
+from seg_ros.ros.attention import LiveAttention
+from seg_ros.ros.live_model import LiveModel
+from seg_ros.ros.parameters import RELOADED
+from seg_ros.ros.publishing import FramePublishers
+from seg_ros.ros.settings import Settings
+from seg_ros.ros.viewpoint import Viewpoint
+from seg_ros.ros.worker import LatestWorker
+from seg_ros.segment.pipeline import Output
+from seg_ros.support.statistics import FrameStatistics
+
+_QUIET = 5.0
+"""Seconds in which the same message is logged once."""
+
+_Item = tuple[Any, int]
+"""An image message and when it was received, nanoseconds of the monotonic clock."""
+
+
+class Frames:
+    """Handles the latest frame, on a thread that runs from here to :meth:`stop`.
+
+    Args:
+        settings: of the node.
+        statistics: where every frame is counted.
+        model: the pipeline in use.
+        viewpoint: where frames are taken from.
+        outputs: the publishers.
+        on_stamp: called with the stamp of each frame that is about to be handled, nanoseconds.
+        logger: of the node.
+
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        statistics: FrameStatistics,
+        model: LiveModel,
+        viewpoint: Viewpoint,
+        outputs: FramePublishers,
+        on_stamp: Callable[[int], None],
+        logger: Any,
+    ) -> None:
+        self._settings = settings
+        self._statistics = statistics
+        self._model = model
+        self._viewpoint = viewpoint
+        self._outputs = outputs
+        self._on_stamp = on_stamp
+        self._logger = logger
+        self.latest: Any = None
+        """The last message that was handled."""
+        self.publishers = 0
+        """How many publish the image topic, as of the last look."""
+        self._last_sequence = 0
+        self._attention = attention = LiveAttention(
+            outputs.attention,
+            # What is loaded, not what a reload would load.
+            lambda: {**settings.values, **{name: model.loaded[name] for name in RELOADED}},
+            statistics,
+            logger,
+        )
+
+        def handle(item: _Item) -> None:
+            self._handle(item)
+            attention.submit(item[0])  # the mask first: both want all cores
+
+        self._worker = LatestWorker(handle, lambda _: statistics.count("dropped"))
+
+    @property
+    def attention_wanted(self) -> bool:
+        """Whether someone looks at the attention mosaic."""
+        return self._attention.wanted
+
+    def on_image(self, message: Any, info: Mapping[str, Any]) -> None:
+        """Take an image message and what the middleware says about it."""
+        received = time.monotonic_ns()
+        arrived = info.get("received_timestamp")
+        if arrived:  # count the time it lay in the middleware, too
+            received -= min(max(time.time_ns() - arrived, 0), 1_000_000_000)
+        self._statistics.count("received")
+        self._count_lost(info.get("publication_sequence_number"))
+        self._worker.submit((message, received))
+
+    def between(self, job: Callable[[], Any]) -> Future[Any]:
+        """Call a function between two frames; return its result to be."""
+        return self._worker.between(job)
+
+    def stop(self) -> None:
+        """Finish the frame in hand and end."""
+        self._worker.stop()
+        self._attention.stop()
+
+    def _count_lost(self, sequence: int | None) -> None:
+        """Count the publisher's messages that never came here: its numbers have gaps."""
+        if sequence is None:  # before Jazzy
+            return
+        # Two publishers count apart and a message does not say whose it is.
+        if self.publishers == 1 and self._last_sequence and sequence > self._last_sequence + 1:
+            self._statistics.count("lost", sequence - self._last_sequence - 1)
+        self._last_sequence = sequence
+
+    def _handle(self, item: _Item) -> None:
+        """Work on one frame. Whatever happens, the thread goes on with the next."""
+        message, received = item
+        # As of now, whatever is set meanwhile.
+        pipeline, values = self._model.pipeline, self._settings.values
+        if pipeline is None:
+            return
+        self.latest = message
+        self._on_stamp(stamp_ns(message.header.stamp))
+        listening = self._outputs.listening(values)
+        if not listening:
+            self._statistics.count("unwanted")
+            return
+        try:
+            frame = decode_message(message)
+        except SegRosError as error:
+            self._report("rejected", f"image {stamp_ns(message.header.stamp)}: {error}")
+            return
+        try:
+            wanted = Output.NONE
+            for topic in listening:
+                wanted |= topic.output
+            camera, pose = None, None
+            if wanted & (Output.GRID | Output.CONTACTS):
+                camera, pose = self._viewpoint.of(frame, message.header)
+            stamp = stamp_ns(message.header.stamp)
+            done = pipeline.process(frame, wanted, camera, self._outputs.allocate, pose, stamp)
+            if done.grid_problem:
+                self._viewpoint.no_grid(done.grid_problem)
+            if not self._outputs.publish(message.header, listening, done, values):
+                raise SegRosError(self._viewpoint.grid_problem)
+        except SegRosError as error:
+            self._report("failed", f"image {stamp_ns(message.header.stamp)}: {error}")
+        except Exception as error:  # the node lives on
+            self._report("failed", f"unexpected {type(error).__name__}: {error}")
+        else:
+            self._statistics.published(
+                stamp_ns(message.header.stamp), time.monotonic_ns() - received, done.engine_ns
+            )
+
+    def _report(self, outcome: str, message: str) -> None:
+        self._statistics.error(outcome, message)
+        self._logger.error(f"{outcome}: {message}", throttle_duration_sec=_QUIET)

@@ -1,0 +1,78 @@
+"""The node's process: its arguments, its executor, its signals and its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import Any
+
+import rclpy
+from rclpy._rclpy_pybind11 import (  # type: ignore[import-not-found]
+    RCLError,
+    UnknownROSArgsError,
+)
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from seg_ros.ros.node import SegmentationNode
+from seg_ros.ros.transport import use_shared_memory
+
+_SIGNAL_SECONDS = 0.2
+"""How often Python gets to look for a signal."""
+
+
+def _stop(*_: Any) -> None:
+    """End the node's work, once: a launch file and a terminal may both pass a Ctrl-C on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # for whom it takes too long
+    raise KeyboardInterrupt
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the node until it is told to stop; return the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        "segmentation_node",
+        description="Segment a camera's images; parameters and topics are in the README.",
+        usage="segmentation_node [--ros-args ...]",
+    )
+    use_shared_memory()
+    try:
+        # rclpy's own handlers take the middleware away while the worker still publishes with it.
+        rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+        parser.parse_args(remove_ros_args(["", *given])[1:])
+    except (RCLError, UnknownROSArgsError) as error:
+        parser.error(" ".join(str(error).split()))
+    # SIGINT too: Python leaves it ignored in what a shell starts in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    node = None
+    try:
+        node = SegmentationNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if node.get_parameter("autostart").value:
+            configured = node.trigger_configure()
+            if configured == TransitionCallbackReturn.SUCCESS:
+                node.trigger_activate()
+        else:
+            node.get_logger().info("unconfigured: waits for 'configure' and 'activate'")
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=_SIGNAL_SECONDS)
+    except KeyboardInterrupt:
+        pass
+    except RCLError as error:
+        if node is not None:
+            raise
+        # Security is asked for and the middleware has none, or the like.
+        print(f"segmentation_node: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,113 @@
+"""Where a frame was taken from: calibration, mounting and pose, and why there is no grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_ros.drive.messages import stamp_ns
+from seg_ros.errors import SegRosError
+from seg_ros.ground.camera import CameraModel, load_camera
+from seg_ros.ground.world_grid import Pose
+from seg_ros.results import topics
+from seg_ros.results.topics import Topic
+from seg_ros.ros.parameters import mounting
+from seg_ros.ros.settings import Settings
+from seg_ros.ros.vehicle import Vehicle
+from seg_ros.support.statistics import FrameStatistics
+
+_QUIET = 5.0
+"""Seconds in which the same message is logged once."""
+
+
+class Viewpoint:
+    """Answers for a frame's stamp, from the camera file or what has been heard.
+
+    Args:
+        node: to listen to TF with, where the parameters ask for it.
+        settings: of the node.
+        statistics: where calibrations that are no use are counted.
+
+    Raises:
+        SegRosError: the camera file cannot be read, or TF is asked for and not installed.
+
+    """
+
+    def __init__(self, node: Any, settings: Settings, statistics: FrameStatistics) -> None:
+        self._logger = node.get_logger()
+        self._settings = settings
+        self._statistics = statistics
+        self._info_topic: str = node.resolve_topic_name(topics.CAMERA_INFO.name)
+        self._info_problem = ""  # why the last calibration is no use
+        self.grid_problem = ""
+        """Why the last frame has no grid, or nothing."""
+        self._file = settings.values["camera_file"]
+        self._vehicle = Vehicle(node, settings.values)
+        self.camera: CameraModel | None = load_camera(self._file) if self._file else None
+        """As it was heard of last, for the size of its calibration."""
+
+    @property
+    def problem(self) -> str:
+        """Why there is no grid, or nothing."""
+        return self._info_problem or self.grid_problem
+
+    def subscriptions(self) -> dict[Topic, Any]:
+        """Topics that are needed, and what to call with their messages."""
+        infos = {} if self._file else {topics.CAMERA_INFO: self._on_camera_info}
+        return {**infos, **self._vehicle.subscriptions()}
+
+    def mount(self, values: Mapping[str, Any]) -> None:
+        """Take the mounting over from the parameters, where they say it."""
+        if self.camera is not None and not self._file:
+            self.camera = replace(self.camera, mounting=mounting(values))
+
+    def of(self, frame: NDArray[np.uint8], header: Any) -> tuple[CameraModel | None, Pose | None]:
+        """Return what the grid needs at the frame's stamp, or no camera and say why."""
+        camera = self.camera
+        if camera is None:
+            self.no_grid(f"no camera_info on {self._info_topic}; publish it or set camera_file")
+            return None, None
+        try:
+            fitted = camera.fitted(frame.shape[1], frame.shape[0])
+            stamp = stamp_ns(header.stamp)
+            fitted = self._vehicle.camera_at(fitted, header.frame_id, stamp)
+            pose = self._vehicle.pose_at(stamp)
+        except SegRosError as error:
+            self.no_grid(str(error))
+            return None, None
+        self.grid_problem = ""
+        return fitted, pose
+
+    def no_grid(self, reason: str) -> None:
+        """Say why a frame has no grid."""
+        self.grid_problem = f"no grid: {reason}"
+        self._logger.error(self.grid_problem, throttle_duration_sec=_QUIET)
+
+    def time_jumped(self) -> None:
+        """Forget what is of another run."""
+        self._vehicle.time_jumped()
+
+    def close(self) -> None:
+        """Stop listening to TF."""
+        self._vehicle.close()
+
+    def _on_camera_info(self, message: Any) -> None:
+        try:
+            camera = CameraModel.from_camera_info(message, mounting(self._settings.values))
+        except SegRosError as error:
+            self._info_problem = f"{self._info_topic}: {error}"
+            self._statistics.count("camera_info_rejected")
+            self._logger.error(self._info_problem, throttle_duration_sec=_QUIET)
+            return
+        if self.camera is None and self._settings.mounting_assumed:
+            self._logger.warning(
+                f"camera mounting is assumed: {camera.mounting.z} m above ground, pitch "
+                f"{camera.mounting.pitch} rad; set camera_z, camera_pitch and the other camera_* "
+                "parameters before anything drives by the grid"
+            )
+        self._info_problem = ""
+        self.camera = camera
