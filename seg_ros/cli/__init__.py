@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 from seg_ros import __version__
 from seg_ros.drive import SYNTHETIC, open_drive
+from seg_ros.drive.samples import choose_frames
 from seg_ros.engines import PRECISIONS, RUNTIMES, available_runtimes, parse_size
 from seg_ros.engines.build import Check, Wish, build, engine_rows
 from seg_ros.engines.store import EngineStore
-from seg_ros.engines.verify import Limits
+from seg_ros.engines.verify import FRAMES, Limits
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import load_camera
 from seg_ros.judge.compare import COMPARE_NAMES, Comparison, Contender, comparison_table
@@ -537,7 +538,12 @@ def _build(options: argparse.Namespace) -> int:
     model = find_model(options.model, options.labels)
     runtime = options.runtime if options.runtime != "auto" else available_runtimes()[0]
     wish = Wish(runtime, options.precision, parse_size(options.size), parse_size(options.mask_size))
-    check = Check(options.frames, Limits(options.min_agreement, options.max_false_free))
+    check = Check(
+        options.frames,
+        lambda: choose_frames(open_drive(options.frames), FRAMES),
+        Segmenter,
+        Limits(options.min_agreement, options.max_false_free),
+    )
     with TemporaryDirectory(prefix="seg_ros-") as work, EngineProgress() as progress:
         network = Network(model, Path(work), wish.input_size)
         built = build(network, wish, check, report=progress)

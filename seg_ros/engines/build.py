@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from seg_ros.drive import SYNTHETIC, open_drive
+import numpy as np
+from numpy.typing import NDArray
+
 from seg_ros.engines import (
     PRECISIONS,
     RUNTIMES,
@@ -23,11 +25,11 @@ from seg_ros.engines import (
     precisions,
 )
 from seg_ros.engines.store import EngineKey, EngineMissingError, EngineStore, Entry
-from seg_ros.engines.verify import Limits, Verification, choose_frames, verify
+from seg_ros.engines.verify import Decider, Limits, Verification, verify
 from seg_ros.errors import SegRosError
+from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import Form, Model
 from seg_ros.models.network import Network
-from seg_ros.segment.segmenter import Segmenter
 
 Report = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0 to 1; NaN: not known."""
@@ -58,8 +60,12 @@ class Wish:
 class Check:
     """What a new engine is compared on, and how much it may differ."""
 
-    drive: str = SYNTHETIC
-    """What :func:`seg_ros.drive.open_drive` takes."""
+    source: str
+    """The drive the frames are of, for people."""
+    frames: Callable[[], Sequence[NDArray[np.uint8]]]
+    """Gives them when they are needed, (H, W, 3) uint8 BGR each."""
+    decider: Callable[[Engine, LabelSet, str], Decider]
+    """Decides classes with an engine; the last argument is the model's name."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -75,11 +81,11 @@ class Opened:
 def open_engine(
     model: Model,
     wish: Wish | None = None,
-    build_if_missing: bool = True,
+    check: Check | None = None,
     store: EngineStore | None = None,
     report: Report = _silent,
 ) -> Opened:
-    """Open the engine wanted: from the store, or built now.
+    """Open the engine wanted: from the store, or built now where there is a check for it.
 
     With runtime ``auto`` that is the fastest runtime of this machine that has a verified engine or
     may build one. A network in standard form needs no engine on OpenVINO: it is run as it is.
@@ -100,7 +106,7 @@ def open_engine(
     problems: list[str] = []
     for runtime in runtimes or ("openvino",):
         try:
-            return _open(model, replace(wish, runtime=runtime), build_if_missing, store, report)
+            return _open(model, replace(wish, runtime=runtime), check, store, report)
         except SegRosError as error:
             if len(runtimes) < 2:
                 raise
@@ -127,7 +133,7 @@ def _check_form(model: Model, wish: Wish) -> None:
 
 
 def _open(
-    model: Model, wish: Wish, build_if_missing: bool, store: EngineStore, report: Report
+    model: Model, wish: Wish, check: Check | None, store: EngineStore, report: Report
 ) -> Opened:
     machine = platform(wish.runtime)
     if runs_as_it_is(model, wish):
@@ -140,13 +146,13 @@ def _open(
         try:
             built = _load(network, wish, machine, store)
         except EngineMissingError as error:
-            if not build_if_missing:
+            if check is None:
                 raise SegRosError(
                     f"{error}; run 'seg_ros build {model.path} --runtime {wish.runtime}', or set "
                     "build_if_missing"
                 ) from error
             report(str(error), math.nan)
-            built = build(network, wish, store=store, reuse=True, report=report)
+            built = build(network, wish, check, store, reuse=True, report=report)
         return Opened(built.engine, built.entry.summary)
 
 
@@ -191,7 +197,7 @@ class Built:
 def build(
     network: Network,
     wish: Wish,
-    check: Check | None = None,
+    check: Check,
     store: EngineStore | None = None,
     reuse: bool = False,
     report: Report = _silent,
@@ -212,7 +218,7 @@ def build(
         SegRosError: it cannot be built here, or no precision passes; the message has the figures.
 
     """
-    check, store = check or Check(), store or EngineStore()
+    store = store or EngineStore()
     machine = platform(wish.runtime)
     _check_form(network.model, wish)
     candidates = _candidates(wish, machine)
@@ -220,9 +226,9 @@ def build(
         if reuse:
             with suppress(EngineMissingError):
                 return _load(network, wish, machine, store)
-        reference = _reference(network, wish.runtime, report)  # reads the model, where it fails
-        report(f"reading frames of {check.drive}", 0.0)
-        frames = choose_frames(open_drive(check.drive))
+        reference = _reference(network, wish.runtime, check, report)  # what is broken fails here
+        report(f"reading frames of {check.source}", 0.0)
+        frames = check.frames()
         refused: dict[str, str] = {}
         for precision in candidates:
             key = _key(network, wish, precision, machine)
@@ -230,8 +236,8 @@ def build(
             try:
                 plan = _make_plan(network, key, store, report)
                 engine = _start(plan, key, network, wish.threads, store)
-                judged = Segmenter(engine, network.labels, network.model.name)
-                verdict = verify(judged, reference, frames, check.drive, check.limits, report)
+                judged = check.decider(engine, network.labels, network.model.name)
+                verdict = verify(judged, reference, frames, check.source, check.limits, report)
                 if verdict.problems:
                     raise SegRosError("; ".join(verdict.problems))
             except SegRosError as error:
@@ -241,7 +247,7 @@ def build(
             facts = _facts(network, verdict, refused, time.monotonic() - start)
             return Built(store.save(network.model.name, key, plan, facts), engine)
     raise SegRosError(
-        f"{network.model.name}: no engine of {wish.runtime} passes verification on {check.drive} ("
+        f"{network.model.name}: no engine of {wish.runtime} passes verification on {check.source} ("
         + "; ".join(f"{precision}: {why}" for precision, why in refused.items())
         + "). Nothing was stored; use a safer precision, or another runtime"
     )
@@ -296,7 +302,7 @@ def _start(
     return TensorRtEngine(plan, key.platform.runtime, store.scratch(f"{key.digest}.kernels"))
 
 
-def _reference(network: Network, runtime: str, report: Report) -> Segmenter:
+def _reference(network: Network, runtime: str, check: Check, report: Report) -> Decider:
     """Open the fp32 reference: torch for a checkpoint, else a runtime that is not the one built.
 
     An engine is never compared with itself.
@@ -320,7 +326,7 @@ def _reference(network: Network, runtime: str, report: Report) -> Segmenter:
         raise SegRosError(
             "there is nothing to verify the engine against; pip install 'seg_ros[export]'"
         )
-    return Segmenter(engine, network.labels, network.model.name)
+    return check.decider(engine, network.labels, network.model.name)
 
 
 def _facts(

@@ -1,22 +1,57 @@
-"""Does an engine compute what the network says? Its masks against those of a reference."""
+"""Does an engine compute what the network says? Its masks against those of a reference.
+
+What turns logits into masks stands above this room: it is handed in as a :class:`Decider`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import SYNTHETIC, Drive, DriveFrame
+from seg_ros.engines.base import EngineInfo, Inference
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
-from seg_ros.segment.segmenter import Segmenter
 
 FRAMES = 8
 """Frames compared, spread over the drive."""
+
+
+class Decision(Protocol):
+    """What an engine says about one frame; valid until the next."""
+
+    @property
+    def inference(self) -> Inference:
+        """The engine's answer."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the mask in pixels."""
+
+    def class_mask(self) -> NDArray[np.uint8]:
+        """Class ids, (H, W) uint8."""
+
+
+class Decider(Protocol):
+    """An engine and the way the classes of a frame's pixels are decided from what it answers.
+
+    That of the product is :class:`seg_ros.segment.segmenter.Segmenter`.
+    """
+
+    @property
+    def labels(self) -> LabelSet:
+        """What the classes mean."""
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """Runtime, device and precision of the engine."""
+
+    def segment(self, frame: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Decision:
+        """Run the network on an (H, W, 3) uint8 BGR frame, for a mask of ``size`` or its own."""
 
 
 @dataclass(frozen=True)
@@ -112,38 +147,9 @@ class Verification:
         }
 
 
-def choose_frames(drive: Drive, count: int = FRAMES) -> list[NDArray[np.uint8]]:
-    """Take frames spread evenly over a drive; those that cannot be decoded are passed over.
-
-    Raises:
-        SegRosError: no frame can be decoded.
-
-    """
-    step = max(1, (drive.frame_count or 0) // count)
-    frames = []
-    for frame in _every(drive, step):
-        try:
-            frames.append(frame.decode())
-        except SegRosError:
-            continue
-        if len(frames) == count:
-            break
-    if not frames:
-        raise SegRosError(f"drive {drive.name} has no frame to verify an engine with")
-    return frames
-
-
-def _every(drive: Drive, step: int) -> Iterator[DriveFrame]:
-    if drive.name != SYNTHETIC:
-        yield from (frame for frame in drive.frames() if frame.index % step == 0)
-        return
-    for index in range(0, drive.frame_count or 0, step):  # those between are not even rendered
-        yield from drive.frames(index, index + 1)
-
-
 def verify(
-    engine: Segmenter,
-    reference: Segmenter,
+    engine: Decider,
+    reference: Decider,
     frames: Sequence[NDArray[np.uint8]],
     source: str,
     limits: Limits | None = None,

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.engines import Engine, EngineInfo, Inference, SharedEngine
+from seg_ros.engines.build import Check, Wish, open_engine
+from seg_ros.engines.verify import FRAMES
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import DEFAULT, find_model
@@ -99,16 +101,13 @@ class Segmenter:
         """Find a model, open an engine on it and run it once, so that the first frame is fast.
 
         Arguments and errors as for :func:`seg_ros.models.catalogue.find_model`,
-        :class:`seg_ros.engines.build.Wish` and :func:`seg_ros.engines.build.open_engine`.
+        :class:`seg_ros.engines.build.Wish` and :func:`seg_ros.engines.build.open_engine`. An engine
+        that is missing is built and verified on frames of the synthetic drive.
         """
-        from seg_ros.engines.build import (  # which verifies engines with this class
-            Wish,
-            open_engine,
-        )
-
         found = find_model(model, labels)
         wish = Wish(runtime, precision, input_size, mask_size, threads)
-        opened = open_engine(found, wish, build_if_missing, report=report)
+        check = Check("synthetic", _scene_frames, Segmenter) if build_if_missing else None
+        opened = open_engine(found, wish, check, report=report)
         segmenter = cls(opened.engine, found.labels, found.name)
         segmenter.verification = opened.verification
         warm = segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
@@ -175,3 +174,11 @@ class Segmenter:
         # Bilinear: averaging areas takes ten times as long and scores no better (bench/resize.py).
         cv2.resize(frame, (width, height), dst=self._input, interpolation=cv2.INTER_LINEAR)
         return self._input
+
+
+def _scene_frames() -> list[NDArray[np.uint8]]:
+    """Frames spread over the synthetic drive, (H, W, 3) uint8 BGR each."""
+    from seg_ros.synthetic import SyntheticDrive  # its renderer takes a while to load
+
+    scene = SyntheticDrive()
+    return [scene[index].image for index in range(0, len(scene), len(scene) // FRAMES)][:FRAMES]

@@ -11,12 +11,14 @@ import pytest
 
 from seg_ros import engines
 from seg_ros.cli import main
+from seg_ros.drive import open_drive
+from seg_ros.drive.samples import choose_frames
 from seg_ros.engines import Inference, Platform
 from seg_ros.engines import build as build_module
 from seg_ros.engines.build import Check, Wish, build, open_engine
 from seg_ros.engines.openvino import OpenVinoEngine
 from seg_ros.engines.store import EngineStore
-from seg_ros.engines.verify import Limits
+from seg_ros.engines.verify import FRAMES, Limits
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
 from seg_ros.models.network import Network
@@ -72,6 +74,10 @@ def net(checkpoint, tmp_path_factory):
     return Network(model, tmp_path_factory.mktemp("onnx"), SIZE)
 
 
+def check_on(frames, *limits):
+    return Check(frames, lambda: choose_frames(open_drive(frames), FRAMES), Segmenter, *limits)
+
+
 class Wrong:
     """An engine that is fast and wrong: some logits of its network are changed."""
 
@@ -88,7 +94,7 @@ class Wrong:
 
 
 def test_a_checkpoint_becomes_a_verified_engine(net, store, frames):
-    built = build(net, Wish("openvino"), Check(frames))
+    built = build(net, Wish("openvino"), check_on(frames))
     manifest = built.entry.manifest
     verdict = manifest["verification"]
     assert verdict["passed"] is True
@@ -101,9 +107,7 @@ def test_a_checkpoint_becomes_a_verified_engine(net, store, frames):
     assert manifest["flops"]["folded"] < manifest["flops"]["unfolded"]
     assert manifest["key"]["input_size"] == [96, 160]
     # The node finds it without building.
-    opened = open_engine(
-        net.model, Wish("openvino", input_size=SIZE), build_if_missing=False, store=store
-    )
+    opened = open_engine(net.model, Wish("openvino", input_size=SIZE), store=store)
     assert opened.verification == verdict["summary"]
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     stored = opened.engine.infer(image).logits()
@@ -122,7 +126,7 @@ def test_an_engine_that_is_wrong_is_refused(net, store, frames, monkeypatch, cha
     real = build_module._start
     monkeypatch.setattr(build_module, "_start", lambda *a: Wrong(real(*a), change))
     with pytest.raises(SegRosError) as caught:
-        build(net, Wish("openvino"), Check(frames))
+        build(net, Wish("openvino"), check_on(frames))
     assert reason in str(caught.value)
     assert "Nothing was stored" in str(caught.value)
     assert store.manifests() == []
@@ -144,7 +148,7 @@ def test_auto_takes_the_next_safer_precision(net, store, frames, monkeypatch):
     monkeypatch.setattr(build_module, "_start", start)
     monkeypatch.setattr(build_module, "precisions", lambda _: ("fp16", "bf16", "fp32"))
     said = []
-    built = build(net, Wish("openvino"), Check(frames), report=lambda what, _: said.append(what))
+    built = build(net, Wish("openvino"), check_on(frames), report=lambda what, _: said.append(what))
     assert built.entry.manifest["key"]["precision"] == "fp32"
     refused = built.entry.manifest["refused"]
     assert list(refused) == ["fp16", "bf16"]
@@ -153,7 +157,7 @@ def test_auto_takes_the_next_safer_precision(net, store, frames, monkeypatch):
     assert any(what.startswith("fp16 is refused") for what in said)
     assert len(store.manifests()) == 1
     # Opening skips the precisions that are not there.
-    opened = open_engine(net.model, Wish("openvino", input_size=SIZE), False, store)
+    opened = open_engine(net.model, Wish("openvino", input_size=SIZE), store=store)
     assert opened.verification == built.entry.summary
 
 
@@ -165,21 +169,21 @@ def test_a_limit_of_ones_own(net, frames, monkeypatch):
 
     monkeypatch.setattr(build_module, "_start", lambda *a: Wrong(real(*a), nudge))
     with pytest.raises(SegRosError, match=r"limit 100\.000 %"):
-        build(net, Wish("openvino"), Check(frames, Limits(1.0, 1.0)))
-    built = build(net, Wish("openvino"), Check(frames, Limits(0.5, 1.0)))
+        build(net, Wish("openvino"), check_on(frames, Limits(1.0, 1.0)))
+    built = build(net, Wish("openvino"), check_on(frames, Limits(0.5, 1.0)))
     assert 0.5 <= built.entry.manifest["verification"]["agreement"] < 1.0
 
 
 def test_a_damaged_engine_is_built_again_or_refused(net, store, frames):
-    entry = build(net, Wish("openvino"), Check(frames)).entry
+    entry = build(net, Wish("openvino"), check_on(frames)).entry
     plan = entry.folder / "engine.plan"
     plan.write_bytes(plan.read_bytes()[:-1])
     wish = Wish("openvino", input_size=SIZE)
     with pytest.raises(SegRosError, match=r"it was cut off; run 'seg_ros build .*small"):
-        open_engine(net.model, wish, build_if_missing=False, store=store)
+        open_engine(net.model, wish, store=store)
     said = []
     monkey = lambda what, _: said.append(what)  # noqa: E731
-    opened = open_engine(net.model, wish, store=store, report=monkey)
+    opened = open_engine(net.model, wish, check_on(frames), store, monkey)
     assert "it was cut off" in said[0]
     assert opened.engine.input_size == SIZE
     assert store.load(build_module._key(net, wish, "fp32", engines.platform("openvino")))
@@ -187,13 +191,13 @@ def test_a_damaged_engine_is_built_again_or_refused(net, store, frames):
 
 def test_an_engine_is_not_built_where_that_is_not_allowed(net, store):
     with pytest.raises(SegRosError, match=r"no fp32 engine for openvino .* run 'seg_ros build"):
-        open_engine(net.model, Wish("openvino"), build_if_missing=False, store=store)
+        open_engine(net.model, Wish("openvino"), store=store)
     assert not store.folder.exists()
 
 
 def test_the_torch_engine_is_the_reference(net, frames):
     """Its plan is the checkpoint; its logits are those of the module."""
-    built = build(net, Wish("torch"), Check(frames))
+    built = build(net, Wish("torch"), check_on(frames))
     assert built.entry.plan == b""
     assert built.entry.manifest["verification"]["agreement"] == 1.0
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
@@ -209,7 +213,7 @@ def test_the_torch_engine_is_the_reference(net, frames):
 
 
 def test_torch_in_bfloat16_differs_and_says_so(net, frames):
-    built = build(net, Wish("torch", "bf16"), Check(frames, Limits(0.5, 1.0)))
+    built = build(net, Wish("torch", "bf16"), check_on(frames, Limits(0.5, 1.0)))
     verdict = built.entry.manifest["verification"]
     assert verdict["logit_difference"] > 1e-4
     assert 0.5 < verdict["agreement"] < 1.0
@@ -226,7 +230,7 @@ def test_the_default_model_runs_as_it_is_on_openvino(store):
 def test_a_network_is_compared_with_another_runtime_never_with_itself(tmp_path, frames):
     """OpenVINO on the default model: there is no checkpoint, so ONNX Runtime judges."""
     net = Network(find_model(), tmp_path)
-    verdict = build(net, Wish("openvino"), Check(frames)).entry.manifest["verification"]
+    verdict = build(net, Wish("openvino"), check_on(frames)).entry.manifest["verification"]
     assert verdict["reference"].startswith("onnxruntime")
     assert verdict["agreement"] > 0.999
 
@@ -259,6 +263,7 @@ def test_a_broken_checkpoint_is_one_line_before_any_frame_is_read(checkpoint, tm
     with pytest.raises(SegRosError) as caught:
         open_engine(
             find_model(str(broken), "bdd100k_drivable"),
+            check=Check("no drive", list, Segmenter),
             store=store,
             report=lambda what, _: said.append(what),
         )
