@@ -2,7 +2,7 @@
 #
 #   make demo                 run node, player and recorder on the synthetic drive; pictures in out/
 #   make demo DRIVE=path      the same on a rosbag2, a video or a folder of images
-#   make test                 lint, types and tests, these in two processes; WORKERS=0: in one
+#   make test                 lint, imports, types and tests, these in two processes; WORKERS=0: in one
 #   make readme               write the README's tables anew from the code
 
 DRIVE ?= synthetic
@@ -25,6 +25,7 @@ demo: $(READY)
 test: $(TEST_READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 	$(RUN) $(VENV)/bin/mypy
 	$(RUN) $(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_OPTIONS)
 

@@ -87,6 +87,7 @@ setup(
         "test": ["pytest"],  # has colcon test run pytest
         "dev": [
             "hypothesis>=6.100",  # the attack of bench/attack
+            "import-linter>=2.10",  # which room may import which: pyproject.toml
             "mypy>=2.0",
             "pytest>=8",
             "pytest-xdist>=3.6",

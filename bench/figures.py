@@ -19,13 +19,13 @@ import numpy as np
 from seg_ros.drive import open_drive
 from seg_ros.drive.images import encode_jpeg
 from seg_ros.drive.messages import bag_messages
-from seg_ros.ground.grid import FirstContacts
+from seg_ros.ground.grid_spec import FirstContacts
 from seg_ros.labels import load_label_set
 from seg_ros.report.page.parts import shown_positions
 from seg_ros.report.report import FIGURES_NAME, RunInfo, write_report
 from seg_ros.results.figures import FrameFigures, FrameJudge
 from seg_ros.results.result_bag import OVERLAY_TOPIC, ResultBag
-from seg_ros.segment.pipeline import Processed
+from seg_ros.segment.output import Processed
 from seg_ros.segment.upsample import confidence_upsampled, mean_confidence
 from seg_ros.support.tables import markdown_table
 

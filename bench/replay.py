@@ -25,7 +25,8 @@ from seg_ros.drive import Drive, open_drive
 from seg_ros.drive.images import encode_jpeg, encode_png
 from seg_ros.drive.messages import bag_messages, typestore
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import DriveableGrid, GridSpec
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import GridSpec
 from seg_ros.replay.job import EngineOptions, ReplayJob, finish, load_engine
 from seg_ros.replay.replay import MASK_FORMATS, Replay, ReplayOptions, make_pipelines
 from seg_ros.results.outputs import ReplayFolder

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from seg_ros import __version__
 from seg_ros.drive import SYNTHETIC, open_drive
 from seg_ros.drive.samples import choose_frames
-from seg_ros.engines import PRECISIONS, RUNTIMES, available_runtimes, parse_size
+from seg_ros.engines import PRECISIONS, RUNTIMES, available_runtimes
 from seg_ros.engines.build import Check, Wish, build, engine_rows
 from seg_ros.engines.store import EngineStore
 from seg_ros.engines.verify import FRAMES, Limits
@@ -32,18 +32,15 @@ from seg_ros.judge.datasets import open_dataset
 from seg_ros.judge.evaluate import EVALUATION_NAMES, evaluate, evaluation_table, write_pictures
 from seg_ros.models.catalogue import DEFAULT, catalogue, find_model
 from seg_ros.models.network import Network
+from seg_ros.replay.attention import ATTENTION_NAMES, attention_of_drive
 from seg_ros.replay.job import EngineOptions, ReplayJob, replay_table, run_job
 from seg_ros.replay.replay import MASK_FORMATS, ReplayOptions
 from seg_ros.replay.spread import LocalPool, Pool, run_spread
 from seg_ros.results.outputs import OutputFolder
-from seg_ros.segment.attention import (
-    ATTENTION_NAMES,
-    AttentionNetwork,
-    attention_of_drive,
-    parse_pixel,
-)
+from seg_ros.segment.attention import AttentionNetwork
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.bands import core_count
+from seg_ros.support.pixels import parse_pixel, parse_size
 from seg_ros.support.progress import EngineProgress
 from seg_ros.support.provenance import checksums
 from seg_ros.support.tables import text_table

@@ -17,7 +17,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import FirstContacts, GridSpec
+from seg_ros.ground.grid_spec import FirstContacts, GridSpec
 
 NANOSECONDS = 1_000_000_000
 

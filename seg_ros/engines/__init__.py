@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.util import find_spec
 
-from seg_ros.engines.base import Engine, EngineInfo, Inference, Platform, SharedEngine, parse_size
+from seg_ros.engines.base import Engine, EngineInfo, Inference, Platform, SharedEngine
 from seg_ros.errors import SegRosError
 
 RUNTIMES = ("auto", "tensorrt", "tensorrt_rtx", "openvino", "torch")
@@ -25,7 +25,6 @@ __all__ = [
     "Platform",
     "SharedEngine",
     "available_runtimes",
-    "parse_size",
     "platform",
     "precisions",
 ]

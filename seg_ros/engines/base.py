@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-
-from seg_ros.errors import SegRosError
-
-
-def parse_size(text: str) -> tuple[int, int] | None:
-    """Read a size as people write it, ``512x1024`` for 512 high and 1024 wide; None if empty.
-
-    Raises:
-        SegRosError: it is neither.
-
-    """
-    if not text:
-        return None
-    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if found is None:
-        raise SegRosError(f"size {text!r} is not HxW in pixels, such as 512x1024")
-    return int(found[1]), int(found[2])
 
 
 @dataclass(frozen=True)

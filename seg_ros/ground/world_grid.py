@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from seg_ros.ground.grid import FREE, OCCUPIED, UNKNOWN, GridSpec
+from seg_ros.ground.grid_spec import FREE, OCCUPIED, UNKNOWN, GridSpec
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def place(cells: NDArray[np.int8], spec: GridSpec, pose: Pose) -> tuple[NDArray[
     A cell is free only if every cell it touches is free, occupied if any of them is.
 
     Args:
-        cells: (rows, columns) int8 states of :mod:`seg_ros.ground.grid`.
+        cells: (rows, columns) int8 states of :mod:`seg_ros.ground.grid_spec`.
         spec: where they are in ``base_link``.
         pose: of the vehicle.
 

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import Drive, DriveFrame, read_ahead
+from seg_ros.drive.base import Drive, DriveFrame
+from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.engines import PRECISIONS, RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.judge.evaluate import Scores, confusion_matrix, scores

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import PICTURES, by_number
+from seg_ros.drive.pictures import PICTURES, by_number
 from seg_ros.errors import SegRosError
 from seg_ros.labels import UNLABELLED, LabelSet
 

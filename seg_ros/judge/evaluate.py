@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import read_ahead, read_picture
+from seg_ros.drive.pictures import read_picture
+from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.judge.datasets import LabelledDataset, LabelledImage, read_truth
 from seg_ros.labels import UNLABELLED, LabelSet

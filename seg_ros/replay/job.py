@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from seg_ros import __version__
-from seg_ros.drive import SYNTHETIC, Drive, open_drive
+from seg_ros.drive import SYNTHETIC, open_drive
+from seg_ros.drive.base import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel, load_camera
 from seg_ros.labels import LabelSet

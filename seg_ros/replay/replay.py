@@ -16,12 +16,13 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import Drive, DriveFrame, read_ahead
+from seg_ros.drive.base import Drive, DriveFrame
 from seg_ros.drive.images import encode_jpeg, encode_png
 from seg_ros.drive.messages import bag_messages, typestore
+from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import occupancy_values
+from seg_ros.ground.grid_spec import occupancy_values
 from seg_ros.labels import LabelSet
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State
 from seg_ros.results.figures import FrameJudge
@@ -37,7 +38,8 @@ from seg_ros.results.result_bag import (
     result_topic,
 )
 from seg_ros.results.topics import CAMERA_INFO, IMAGE_COMPRESSED
-from seg_ros.segment.pipeline import Output, Pipeline, Processed
+from seg_ros.segment.output import Output, Processed
+from seg_ros.segment.pipeline import Pipeline
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.bands import core_count
 from seg_ros.support.in_order import in_order

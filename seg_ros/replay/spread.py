@@ -23,7 +23,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Protocol
 
-from seg_ros.drive import SYNTHETIC, Drive
+from seg_ros.drive import SYNTHETIC
+from seg_ros.drive.base import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.replay.job import (

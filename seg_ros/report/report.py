@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from seg_ros.drive import Drive
+from seg_ros.drive.base import Drive
 from seg_ros.drive.images import decode_compressed
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet

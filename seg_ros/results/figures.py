@@ -18,9 +18,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.grid import FirstContacts
+from seg_ros.ground.grid_spec import FirstContacts
 from seg_ros.labels import LabelSet
-from seg_ros.segment.pipeline import Processed
+from seg_ros.segment.output import Processed
 
 STEP = 4
 """Shares and changes are counted on every 4th pixel of every 4th row: right to 0.002 or so."""

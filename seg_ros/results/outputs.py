@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive import Drive
+from seg_ros.drive.base import Drive
 from seg_ros.drive.images import decode_compressed, decode_image
 from seg_ros.errors import SegRosError
-from seg_ros.ground.grid import FREE, OCCUPIED, PROFILES, UNKNOWN, GridSpec
+from seg_ros.ground.grid_spec import FREE, OCCUPIED, PROFILES, UNKNOWN, GridSpec
 from seg_ros.labels import LabelSet
 from seg_ros.results.result_bag import (
     GRID_TOPIC,

@@ -50,7 +50,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2.metadata import dump_qos_v8
 
 from seg_ros import __version__
-from seg_ros.drive import RecordedTopic
+from seg_ros.drive.base import RecordedTopic
 from seg_ros.drive.messages import stamp_ns, typestore
 from seg_ros.errors import SegRosError
 from seg_ros.results.topics import CONTACTS, GRID, MASK, OVERLAY_COMPRESSED, Topic

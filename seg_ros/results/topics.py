@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from seg_ros.segment.pipeline import Output
+from seg_ros.segment.output import Output
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from seg_ros.drive.images import decode_message
-from seg_ros.engines import parse_size
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
 from seg_ros.ros.messages import ReusedImage
 from seg_ros.ros.worker import LatestWorker
-from seg_ros.segment.attention import AttentionNetwork, attention_picture, parse_pixel
+from seg_ros.segment.attention import AttentionNetwork, attention_picture
+from seg_ros.support.pixels import parse_pixel, parse_size
 from seg_ros.support.statistics import FrameStatistics
 
 _QUIET = 5.0

@@ -20,7 +20,7 @@ from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.settings import Settings
 from seg_ros.ros.viewpoint import Viewpoint
 from seg_ros.ros.worker import LatestWorker
-from seg_ros.segment.pipeline import Output
+from seg_ros.segment.output import Output
 from seg_ros.support.statistics import FrameStatistics
 
 _QUIET = 5.0

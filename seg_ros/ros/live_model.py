@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any
 
-from seg_ros.engines import parse_size
 from seg_ros.ground.world_grid import FusedGrid
 from seg_ros.ros.parameters import RELOADED, grid_rules, grid_spec
 from seg_ros.segment.pipeline import Pipeline
 from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.pixels import parse_size
 from seg_ros.support.progress import BuildLog
 
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seg_ros.engines import PRECISIONS, RUNTIMES, parse_size
+from seg_ros.engines import PRECISIONS, RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import Mounting
-from seg_ros.ground.grid import PROFILES, GridRules, GridSpec, parse_polygon
+from seg_ros.ground.grid_spec import PROFILES, GridRules, GridSpec, parse_polygon
 from seg_ros.models.catalogue import DEFAULT
-from seg_ros.segment.attention import parse_pixel
+from seg_ros.support.pixels import parse_pixel, parse_size
 
 TRANSPORTS = ("raw", "compressed")
 MOUNTING_SOURCES = ("parameters", "tf")

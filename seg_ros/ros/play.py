@@ -17,7 +17,8 @@ from rclpy.qos import QoSProfile
 from rclpy.validate_namespace import validate_namespace
 from tqdm import tqdm
 
-from seg_ros.drive import COMPRESSED_IMAGE, Drive, DriveFrame, read_ahead
+from seg_ros.drive.base import COMPRESSED_IMAGE, Drive, DriveFrame
+from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.results import topics

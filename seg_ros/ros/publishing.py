@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from seg_ros.drive.images import encode_jpeg
 from seg_ros.drive.messages import stamp_ns
-from seg_ros.ground.grid import occupancy_values
+from seg_ros.ground.grid_spec import occupancy_values
 from seg_ros.labels import LabelSet
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic
 from seg_ros.ros.messages import ReusedImage, label_info, ros_messages
-from seg_ros.segment.pipeline import Output, Processed
+from seg_ros.segment.output import Output, Processed
 
 
 class FramePublishers:

@@ -24,7 +24,8 @@ from seg_ros.ros.messages import message_class
 from seg_ros.ros.parts import Parts
 from seg_ros.ros.services import Service
 from seg_ros.ros.snapshot import WANTED, Snapshot, default_folder, write_snapshot
-from seg_ros.segment.pipeline import Pipeline, Processed
+from seg_ros.segment.output import Processed
+from seg_ros.segment.pipeline import Pipeline
 
 
 class Serving:

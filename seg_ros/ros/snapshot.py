@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel, save_camera
-from seg_ros.ground.grid import GridSpec, occupancy_values
+from seg_ros.ground.grid_spec import GridSpec, occupancy_values
+from seg_ros.segment.output import Output, Processed
 from seg_ros.segment.paint import grid_picture
-from seg_ros.segment.pipeline import Output, Processed
 from seg_ros.segment.segmenter import Segmenter
 
 WANTED = Output.MASK | Output.CONFIDENCE | Output.OVERLAY | Output.GRID | Output.CONTACTS

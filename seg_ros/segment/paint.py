@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from seg_ros.ground.grid import FREE, OCCUPIED, UNKNOWN, GridSpec
+from seg_ros.ground.grid_spec import FREE, OCCUPIED, UNKNOWN, GridSpec
 from seg_ros.labels import UNLABELLED, ClassLabel, LabelSet
 from seg_ros.support.bands import run_in_bands
 
@@ -125,7 +125,7 @@ def grid_picture(
     """Draw a vehicle's grid from above, the vehicle looking up, with a ring every 10 m.
 
     Args:
-        cells: (rows, columns) int8 states of :mod:`seg_ros.ground.grid`; None without a grid.
+        cells: (rows, columns) int8 states of :mod:`seg_ros.ground.grid_spec`; None without a grid.
         spec: where the cells are in ``base_link``.
         height: of the picture in pixels.
         note: a line to write at its foot.

@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Flag, auto
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import DriveableGrid, FirstContacts, GridRules, GridSpec
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import GridRules, GridSpec
 from seg_ros.ground.world_grid import FusedGrid, Pose, place
+from seg_ros.segment.output import Output, Processed
 from seg_ros.segment.paint import colorize, overlay
 from seg_ros.segment.segmenter import Segmenter
-
-
-class Output(Flag):
-    """What may be asked of a frame."""
-
-    NONE = 0
-    MASK = auto()
-    CONFIDENCE = auto()
-    COLOR = auto()
-    OVERLAY = auto()
-    GRID = auto()
-    CONTACTS = auto()
-    MEAN_CONFIDENCE = auto()
-
-
-@dataclass(frozen=True)
-class Processed:
-    """What was asked of a frame; the rest is None."""
-
-    engine_ns: int
-    """Time the network took, nanoseconds."""
-    mask: NDArray[np.uint8] | None = None
-    """(H, W) uint8 class ids."""
-    confidence: NDArray[np.uint8] | None = None
-    """(H, W) uint8, 255 = certain."""
-    color: NDArray[np.uint8] | None = None
-    """(H, W, 3) uint8 BGR."""
-    overlay: NDArray[np.uint8] | None = None
-    """(H, W, 3) uint8 BGR."""
-    cells: NDArray[np.int8] | None = None
-    """(rows, columns) int8 states of :mod:`seg_ros.ground.grid`; None without a camera."""
-    grid_spec: GridSpec | None = None
-    """Where the cells are."""
-    contacts: FirstContacts | None = None
-    """What is met first, by azimuth; None without a camera."""
-    mean_confidence: float | None = None
-    """Mean probability of the winning class, 0 to 1, at the resolution of the logits."""
-    grid_problem: str = ""
-    """Why there is no grid although there is a camera, or empty."""
-
 
 Allocate = Callable[[Output, tuple[int, ...]], NDArray[np.uint8]]
 """Gives the memory an output is written into; it may be the same for every frame."""

@@ -14,12 +14,12 @@ from naive_grid import naive_cells
 
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel, Mounting
-from seg_ros.ground.grid import (
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import (
     FREE,
     OCCUPIED,
     PROFILES,
     UNKNOWN,
-    DriveableGrid,
     GridRules,
     GridSpec,
     occupancy_values,

@@ -9,7 +9,8 @@ import pytest
 from grid_scenes import GRIDS, LABELS, SCENES, camera
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.grid import FREE, OCCUPIED, UNKNOWN, DriveableGrid, GridSpec
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import FREE, OCCUPIED, UNKNOWN, GridSpec
 from seg_ros.ground.motion import Attitude, Odometry, Track, attitude
 from seg_ros.ground.world_grid import FusedGrid, Pose, place
 

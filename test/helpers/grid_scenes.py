@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from seg_ros.ground.camera import CameraModel, Mounting
-from seg_ros.ground.grid import FREE, OCCUPIED, GridSpec
+from seg_ros.ground.grid_spec import FREE, OCCUPIED, GridSpec
 from seg_ros.labels import load_label_set
 
 LABELS = load_label_set("cityscapes")

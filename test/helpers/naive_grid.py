@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import FREE, OCCUPIED, UNKNOWN, GridSpec
+from seg_ros.ground.grid_spec import FREE, OCCUPIED, UNKNOWN, GridSpec
 from seg_ros.labels import Kind, LabelSet
 
 

@@ -15,7 +15,7 @@ from seg_ros.drive import open_drive
 from seg_ros.drive.images import encode_jpeg
 from seg_ros.drive.messages import bag_messages
 from seg_ros.errors import SegRosError
-from seg_ros.ground.grid import GridSpec
+from seg_ros.ground.grid_spec import GridSpec
 from seg_ros.labels import ClassLabel, Kind, LabelSet
 from seg_ros.report.page import Chart, Page, Screen, Series, Timeline, parts, write_page
 from seg_ros.report.report import RunInfo, report_values, write_report

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.grid import FirstContacts
+from seg_ros.ground.grid_spec import FirstContacts
 from seg_ros.labels import ClassLabel, Kind, LabelSet
 from seg_ros.results.figures import FrameFigures, FrameJudge, contact_ahead, read_figures
-from seg_ros.segment.pipeline import Output, Pipeline, Processed
+from seg_ros.segment.output import Output, Processed
+from seg_ros.segment.pipeline import Pipeline
 from seg_ros.segment.upsample import mean_confidence
 
 LABELS = LabelSet(

@@ -14,11 +14,11 @@ from grid_scenes import GRIDS, LABELS, SCENES, camera
 from support import shipped
 
 from seg_ros.drive.messages import bag_messages, typestore
-from seg_ros.ground.grid import (
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import (
     FREE,
     OCCUPIED,
     UNKNOWN,
-    DriveableGrid,
     FirstContacts,
     GridSpec,
     occupancy_values,

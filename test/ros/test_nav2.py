@@ -15,7 +15,7 @@ import yaml
 from node_messages import camera_of, image_message, mounting_parameters
 from support import HUMBLE, running_node, shipped, wait_until
 
-from seg_ros.ground.grid import FirstContacts
+from seg_ros.ground.grid_spec import FirstContacts
 from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages
 

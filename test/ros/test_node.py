@@ -18,7 +18,8 @@ from seg_ros.drive import open_drive
 from seg_ros.drive.images import decode_compressed, encode_jpeg
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import FREE, OCCUPIED, PROFILES, UNKNOWN, DriveableGrid, GridSpec
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import FREE, OCCUPIED, PROFILES, UNKNOWN, GridSpec
 from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.segment.paint import colorize, overlay

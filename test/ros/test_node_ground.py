@@ -20,7 +20,8 @@ from node_messages import (
 from support import running_node, wait_until
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.grid import DriveableGrid, GridSpec, occupancy_values
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.ground.world_grid import Pose, place
 from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages

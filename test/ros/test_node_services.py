@@ -16,7 +16,8 @@ from support import running_node, wait_until
 
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.ground.camera import load_camera, save_camera
-from seg_ros.ground.grid import DriveableGrid, GridSpec, occupancy_values
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.results import topics
 from seg_ros.ros import services
 from seg_ros.ros.messages import message_class

@@ -15,7 +15,8 @@ from support import running_node, wait_until, write_bag
 
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.ground.camera import save_camera
-from seg_ros.ground.grid import DriveableGrid, GridSpec, occupancy_values
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.ground.world_grid import FusedGrid, Pose, place
 from seg_ros.results import topics
 from seg_ros.ros.messages import message_class

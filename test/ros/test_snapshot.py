@@ -16,7 +16,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.labels import load_label_set
 from seg_ros.ros import snapshot as room
 from seg_ros.ros.snapshot import Snapshot, default_folder, write_snapshot
-from seg_ros.segment.pipeline import Processed
+from seg_ros.segment.output import Processed
 
 SEGMENTER = SimpleNamespace(
     model_name="m",
