@@ -13,6 +13,7 @@ from typing import Any
 import av
 from av.codec.context import Flags
 
+from seg_ros.drive.image_size import MAX_PIXELS
 from seg_ros.errors import SegRosError
 
 CODECS = {"h264": "h264", "h265": "hevc", "hevc": "hevc"}
@@ -26,9 +27,10 @@ _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 
 
 class VideoDecoder:
-    """Decodes the messages of one topic, given in their order."""
+    """Decodes the messages of one topic, given in their order; no picture beyond ``max_pixels``."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        self._max_pixels = max_pixels
         self._codec: Any = None
         self._format = ""
         self._lost = "it comes before the first key frame"
@@ -105,7 +107,10 @@ class VideoDecoder:
         self._codec = av.CodecContext.create(CODECS[video_format], "r")
         self._codec.thread_count = 1  # with more, a frame comes out some messages later
         self._codec.flags |= Flags.low_delay
-        self._codec.options = {"err_detect": "explode+bitstream+buffer"}
+        self._codec.options = {
+            "err_detect": "explode+bitstream+buffer",
+            "max_pixels": str(self._max_pixels),  # judged by the parameter sets, before memory
+        }
         self._format = video_format
 
 

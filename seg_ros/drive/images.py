@@ -20,6 +20,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from rosbags.image.image import ImageError, convert_color
 
+from seg_ros.drive.image_size import JPEG, MAX_PIXELS, PNG, check_size, image_size
 from seg_ros.errors import SegRosError
 
 # Bytes per pixel of each encoding (sensor_msgs/image_encodings.hpp); nv12 and nv21 are apart:
@@ -56,18 +57,18 @@ class CompressedImageMessage(Protocol):
     data: Any
 
 
-def decode_image(message: ImageMessage) -> NDArray[np.uint8]:
+def decode_image(message: ImageMessage, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Turn sensor_msgs/Image into (H, W, 3) uint8 BGR.
 
     A bgr8 image is returned as a view of the message's data, any other is converted.
 
     Raises:
-        SegRosError: zero size, unknown encoding, a step or data too short for the size.
+        SegRosError: a size that :func:`seg_ros.drive.image_size.check_size` refuses, unknown
+            encoding, a step or data too short for the size.
 
     """
     height, width, encoding = message.height, message.width, message.encoding
-    if height < 1 or width < 1:
-        raise SegRosError(f"image is {width}x{height}: it has no pixels")
+    check_size(width, height, max_pixels)
     if encoding in _PLANAR:
         rows, row_bytes = height * 3 // 2, width
         if height % 2 or width % 2:
@@ -162,15 +163,24 @@ def _cv_bridge() -> Callable[[NDArray[Any], str, str], NDArray[Any]] | None:
     return cvtColor2  # type: ignore[no-any-return]
 
 
-def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
+def decode_compressed(
+    message: CompressedImageMessage, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Turn sensor_msgs/CompressedImage (JPEG or PNG, told by its bytes) into (H, W, 3) uint8 BGR.
 
+    Its size is read from the header and judged before anything is decoded.
+
     Raises:
-        SegRosError: another format, or the data is cut off or damaged.
+        SegRosError: another format, a size that :func:`seg_ros.drive.image_size.check_size`
+            refuses, or the data is cut off or damaged.
 
     """
     data = bytes(message.data)
-    if data[:2] == b"\xff\xd8":
+    if data.startswith((JPEG, PNG)):
+        size = image_size(data)
+        assert size is not None
+        check_size(*size, max_pixels)
+    if data.startswith(JPEG):
         try:
             # strict: libjpeg otherwise fills what is missing with grey and calls it an image.
             return _bgr(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True))
@@ -178,10 +188,16 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
             if _PADDED.search(str(error)):
                 return _bgr(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=False))
             raise SegRosError(f"JPEG image of {len(data)} bytes is damaged: {error}") from error
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
+    if data.startswith(PNG):
         image = None
         if b"IEND" in data[-16:]:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            try:
+                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            except cv2.error as error:
+                reason = " ".join(str(error).split())
+                raise SegRosError(
+                    f"PNG image of {len(data)} bytes cannot be decoded: {reason}"
+                ) from error
         if image is None:
             raise SegRosError(f"PNG image of {len(data)} bytes is damaged or cut off")
         return _bgr(image)
@@ -191,14 +207,16 @@ def decode_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
     )
 
 
-def decode_message(message: Any) -> NDArray[np.uint8]:
+def decode_message(message: Any, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Turn sensor_msgs/Image or CompressedImage into (H, W, 3) uint8 BGR.
 
     Raises:
         SegRosError: as of :func:`decode_image` and :func:`decode_compressed`.
 
     """
-    return decode_image(message) if hasattr(message, "step") else decode_compressed(message)
+    decode: Any = decode_image if hasattr(message, "step") else decode_compressed
+    image: NDArray[np.uint8] = decode(message, max_pixels)
+    return image
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:

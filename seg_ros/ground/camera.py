@@ -21,6 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
+from seg_ros.ground.calibration import check_calibration
 
 _COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 
@@ -239,12 +240,14 @@ class CameraModel:
         zeros is the whole sensor and a binning of 0 is none, as the message's definition says.
 
         Raises:
-            SegRosError: as for the class, or the region is not within the sensor.
+            SegRosError: as for the class, the calibration is no camera's, or the region is not
+                within the sensor.
 
         """
         full = cls.from_intrinsics(
             info.width, info.height, info.k, info.distortion_model, info.d, mounting
         )
+        check_calibration(full)
         roi = info.roi
         region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
         seen = full.cropped(*map(int, region)) if any(region) else full
@@ -444,7 +447,8 @@ def load_camera(path: str | Path) -> CameraModel:
     left out keeps the default of :class:`Mounting`.
 
     Raises:
-        SegRosError: the file is missing or not such a YAML; the message names file and key.
+        SegRosError: the file is missing or not such a YAML, or the calibration is no camera's; the
+            message names file and key.
 
     """
     path = Path(path)
@@ -455,7 +459,7 @@ def load_camera(path: str | Path) -> CameraModel:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SegRosError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     try:
-        return CameraModel.from_intrinsics(
+        camera = CameraModel.from_intrinsics(
             width=int(data["image_width"]),
             height=int(data["image_height"]),
             k=[float(v) for v in data["camera_matrix"]["data"]],
@@ -463,6 +467,8 @@ def load_camera(path: str | Path) -> CameraModel:
             d=[float(v) for v in data.get("distortion_coefficients", {}).get("data", [])],
             mounting=_mounting(data.get("mounting", {})),
         )
+        check_calibration(camera)
+        return camera
     except KeyError as error:
         raise SegRosError(f"{path}: no {error} (camera_calibration's YAML has it)") from error
     except (TypeError, ValueError, AttributeError) as error:

@@ -10,14 +10,12 @@ import numpy as np
 from seg_ros.drive.images import decode_message
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
-from seg_ros.ros.messages import ReusedImage
+from seg_ros.ros.messages import QUIET, ReusedImage
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.attention import AttentionNetwork, attention_picture
 from seg_ros.support.pixels import parse_pixel, parse_size
 from seg_ros.support.statistics import FrameStatistics
 
-_QUIET = 5.0
-"""Seconds in which the same message is logged once."""
 _OPENED_BY = ("model", "labels", "cpu_threads", "input_size", "attention_stage")
 """Parameters after whose change the network is opened anew."""
 
@@ -51,7 +49,11 @@ class LiveAttention:
         self._image = ReusedImage()
         self._opened: tuple[Any, ...] = ()
         self._network: AttentionNetwork | SegRosError | None = None
-        self._worker = LatestWorker(self._handle, lambda _: statistics.count("attention_dropped"))
+        self._worker = LatestWorker(
+            self._handle,
+            lambda _: statistics.count("attention_dropped"),
+            lambda _, error: self._report(f"unexpected {type(error).__name__}: {error}"),
+        )
 
     @property
     def wanted(self) -> bool:
@@ -64,27 +66,29 @@ class LiveAttention:
         if self.wanted:
             self._worker.submit(message)
 
+    def revive(self) -> str:
+        """Start its thread again where it ended by itself; return why it had, or nothing."""
+        return self._worker.revive()
+
     def stop(self) -> None:
         """Finish the frame in hand and end."""
         self._worker.stop()
 
     def _handle(self, message: Any) -> None:
-        """Draw and publish one frame. Whatever happens, the thread goes on with the next."""
+        """Draw and publish one frame; what goes wrong unexpectedly is the worker's to say."""
         values = self._values()
         try:
             query = parse_pixel(values["attention_query"]) if values["attention_query"] else None
             network = self._network_for(values)
-            frame = decode_message(message)
+            frame = decode_message(message, values["max_pixels"])
             mosaic = attention_picture(frame, network.maps(frame, query))
         except SegRosError as error:
             self._report(str(error))
-        except Exception as error:  # the node lives on
-            self._report(f"unexpected {type(error).__name__}: {error}")
-        else:
-            np.copyto(self._image.pixels(mosaic.shape), mosaic)
-            self._image.message.header = message.header
-            self._publisher.publish(self._image.message)
-            self._statistics.count("attention_published")
+            return
+        np.copyto(self._image.pixels(mosaic.shape), mosaic)
+        self._image.message.header = message.header
+        self._publisher.publish(self._image.message)
+        self._statistics.count("attention_published")
 
     def _network_for(self, values: Mapping[str, Any]) -> AttentionNetwork:
         """Return the network these parameters name; what could not be opened is not tried again."""
@@ -113,4 +117,4 @@ class LiveAttention:
 
     def _report(self, message: str) -> None:
         self._statistics.error("attention_failed", f"attention: {message}")
-        self._logger.error(f"no attention: {message}", throttle_duration_sec=_QUIET)
+        self._logger.error(f"no attention: {message}", throttle_duration_sec=QUIET)

@@ -18,6 +18,9 @@ _SILENT = 2.0
 _LOGGED = 5.0
 """Seconds after which it is worth a line in the log, too."""
 
+_ERRORS = ("rejected", "failed", "messages_failed", "threads_restarted")
+"""Counts of which one more is an error."""
+
 _ON_THE_GROUND = {topics.GRID.name, topics.CONTACTS.name}
 
 
@@ -100,6 +103,7 @@ class Diagnosis:
         values = {
             "rate": f"{since['published'] / seconds:.1f}",
             **{name: str(n) for name, n in snapshot.counts.items()},
+            "in hand": str(snapshot.in_hand),
             "latency p50 ms": f"{percentile(snapshot.latency_ms, 50):.2f}",
             "latency p99 ms": f"{percentile(snapshot.latency_ms, 99):.2f}",
             "engine p50 ms": f"{percentile(snapshot.engine_ms, 50):.2f}",
@@ -151,7 +155,7 @@ class Diagnosis:
         """Return (0 fine, 1 warning or 2 error, what to say) about what became of the frames."""
         if refused:
             return 2, f"not configured: {refused}"
-        if since["rejected"] or since["failed"]:
+        if any(since[name] for name in _ERRORS):
             return 2, snapshot.last_error
         if not active:
             return 1, "inactive" if configured else "not configured"

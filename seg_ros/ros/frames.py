@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from seg_ros.drive.images import decode_message
@@ -15,6 +17,7 @@ from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.ros.attention import LiveAttention
 from seg_ros.ros.live_model import LiveModel
+from seg_ros.ros.messages import QUIET
 from seg_ros.ros.parameters import RELOADED
 from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.settings import Settings
@@ -23,11 +26,20 @@ from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.output import Output
 from seg_ros.support.statistics import FrameStatistics
 
-_QUIET = 5.0
-"""Seconds in which the same message is logged once."""
 
-_Item = tuple[Any, int]
-"""An image message and when it was received, nanoseconds of the monotonic clock."""
+@dataclass
+class _Received:
+    """A frame on its way; it is counted once, whatever happens."""
+
+    message: Any
+    at_ns: int
+    """When it was received, nanoseconds of the monotonic clock."""
+    counted: bool = False
+
+    @property
+    def stamp(self) -> int:
+        """Of its header, nanoseconds."""
+        return stamp_ns(self.message.header.stamp)
 
 
 class Frames:
@@ -74,11 +86,11 @@ class Frames:
             logger,
         )
 
-        def handle(item: _Item) -> None:
-            self._handle(item)
-            attention.submit(item[0])  # the mask first: both want all cores
+        def handle(frame: _Received) -> None:
+            self._handle(frame)
+            attention.submit(frame.message)  # the mask first: both want all cores
 
-        self._worker = LatestWorker(handle, lambda _: statistics.count("dropped"))
+        self._worker = LatestWorker(handle, partial(self._count, "dropped"), self._unexpected)
 
     @property
     def attention_wanted(self) -> bool:
@@ -93,11 +105,20 @@ class Frames:
             received -= min(max(time.time_ns() - arrived, 0), 1_000_000_000)
         self._statistics.count("received")
         self._count_lost(info.get("publication_sequence_number"))
-        self._worker.submit((message, received))
+        self._worker.submit(_Received(message, received))
 
     def between(self, job: Callable[[], Any]) -> Future[Any]:
         """Call a function between two frames; return its result to be."""
         return self._worker.between(job)
+
+    def revive(self) -> None:
+        """Start a thread again that ended by itself, and say so."""
+        for name, worker in (("worker", self._worker), ("attention", self._attention)):
+            reason = worker.revive()
+            if reason:
+                what = f"the {name} thread ended and was started again: {reason}"
+                self._statistics.error("threads_restarted", what)
+                self._logger.error(what)
 
     def stop(self) -> None:
         """Finish the frame in hand and end."""
@@ -113,23 +134,24 @@ class Frames:
             self._statistics.count("lost", sequence - self._last_sequence - 1)
         self._last_sequence = sequence
 
-    def _handle(self, item: _Item) -> None:
-        """Work on one frame. Whatever happens, the thread goes on with the next."""
-        message, received = item
+    def _handle(self, received: _Received) -> None:
+        """Work on one frame and count what became of it."""
+        message = received.message
         # As of now, whatever is set meanwhile.
         pipeline, values = self._model.pipeline, self._settings.values
         if pipeline is None:
+            self._count("dropped", received)
             return
         self.latest = message
-        self._on_stamp(stamp_ns(message.header.stamp))
+        self._on_stamp(received.stamp)
         listening = self._outputs.listening(values)
         if not listening:
-            self._statistics.count("unwanted")
+            self._count("unwanted", received)
             return
         try:
-            frame = decode_message(message)
+            frame = decode_message(message, values["max_pixels"])
         except SegRosError as error:
-            self._report("rejected", f"image {stamp_ns(message.header.stamp)}: {error}")
+            self._report("rejected", received, str(error))
             return
         try:
             wanted = Output.NONE
@@ -138,21 +160,31 @@ class Frames:
             camera, pose = None, None
             if wanted & (Output.GRID | Output.CONTACTS):
                 camera, pose = self._viewpoint.of(frame, message.header)
-            stamp = stamp_ns(message.header.stamp)
-            done = pipeline.process(frame, wanted, camera, self._outputs.allocate, pose, stamp)
+            done = pipeline.process(
+                frame, wanted, camera, self._outputs.allocate, pose, received.stamp
+            )
             if done.grid_problem:
                 self._viewpoint.no_grid(done.grid_problem)
             if not self._outputs.publish(message.header, listening, done, values):
                 raise SegRosError(self._viewpoint.grid_problem)
         except SegRosError as error:
-            self._report("failed", f"image {stamp_ns(message.header.stamp)}: {error}")
-        except Exception as error:  # the node lives on
-            self._report("failed", f"unexpected {type(error).__name__}: {error}")
-        else:
-            self._statistics.published(
-                stamp_ns(message.header.stamp), time.monotonic_ns() - received, done.engine_ns
-            )
+            self._report("failed", received, str(error))
+            return
+        received.counted = True
+        self._statistics.published(
+            received.stamp, time.monotonic_ns() - received.at_ns, done.engine_ns
+        )
 
-    def _report(self, outcome: str, message: str) -> None:
+    def _unexpected(self, received: _Received, error: BaseException) -> None:
+        if not received.counted:
+            self._report("failed", received, f"unexpected {type(error).__name__}: {error}")
+
+    def _count(self, outcome: str, received: _Received) -> None:
+        received.counted = True
+        self._statistics.count(outcome)
+
+    def _report(self, outcome: str, received: _Received, reason: str) -> None:
+        message = f"image {received.stamp}: {reason}"
+        received.counted = True
         self._statistics.error(outcome, message)
-        self._logger.error(f"{outcome}: {message}", throttle_duration_sec=_QUIET)
+        self._logger.error(f"{outcome}: {message}", throttle_duration_sec=QUIET)

@@ -51,6 +51,8 @@ class Health:
     def publish(self) -> None:
         """Publish how it is now."""
         parts, logger = self._parts, self._node.get_logger()
+        if parts.frames is not None:
+            parts.frames.revive()
         publishers = self._node.count_publishers(self.image_topic)
         if parts.frames is not None:
             parts.frames.publishers = publishers

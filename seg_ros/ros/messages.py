@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from seg_ros.drive.messages import MessageLibrary
 from seg_ros.labels import LabelSet
 
+QUIET = 5.0
+"""Seconds in which one line of code logs once; what it would have said is counted all the same."""
+
 _TYPECODES = {"uint8": "B", "int8": "b", "float32": "f", "float64": "d"}
 
 

@@ -25,7 +25,7 @@ from seg_ros.results.topics import Topic
 from seg_ros.ros.frames import Frames
 from seg_ros.ros.health import Health
 from seg_ros.ros.live_model import LiveModel
-from seg_ros.ros.messages import message_class
+from seg_ros.ros.messages import QUIET, message_class
 from seg_ros.ros.parameters import RELOADED
 from seg_ros.ros.parts import Parts
 from seg_ros.ros.publishing import FramePublishers
@@ -242,12 +242,20 @@ class SegmentationNode(LifecycleNode):
         self._stop_work()
         self._release()
 
+    def callback_failed(self, error: Exception) -> None:
+        """Say of a message or a timer that its callback raised what nobody expected."""
+        what = f"a callback failed: unexpected {type(error).__name__}: {error}"
+        self._parts.statistics.error("messages_failed", what)
+        self.get_logger().error(what, throttle_duration_sec=QUIET)
+
     def _on_time_jump(self, what: str) -> None:
         """Forget what is keyed by stamps of another run; a fused grid notices by itself."""
         self._parts.statistics.time_jumped()
         if self._parts.viewpoint is not None:
             self._parts.viewpoint.time_jumped()
-        self.get_logger().warning(f"{what}: transforms and the fused grid start anew")
+        self.get_logger().warning(
+            f"{what}: transforms and the fused grid start anew", throttle_duration_sec=QUIET
+        )
 
 
 def _with_info(callback: Callable[[Any, Mapping[str, Any]], None]) -> Callable[..., None]:

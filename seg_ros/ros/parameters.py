@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seg_ros.drive.image_size import MAX_PIXELS
 from seg_ros.engines import PRECISIONS, RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import Mounting
@@ -133,6 +134,14 @@ PARAMETERS = (
         "cpu_threads", 0, "CPU threads of the engine; 0 is all cores", 0, 256, reload=True
     ),
     ParameterSpec("image_transport", "raw", "`image` or `image/compressed`", choices=TRANSPORTS),
+    ParameterSpec(
+        "max_pixels",
+        MAX_PIXELS,
+        "of an image; a larger one is rejected from its header, before it is decoded",
+        1,
+        1_000_000_000,
+        live=True,
+    ),
     _switch("publish_mask", "segmentation/mask"),
     _switch("publish_confidence", "segmentation/confidence"),
     _switch("publish_color", "segmentation/color"),

@@ -61,14 +61,18 @@ def run(arguments: list[str] | None = None) -> int:
         else:
             node.get_logger().info("unconfigured: waits for 'configure' and 'activate'")
         while rclpy.ok():
-            executor.spin_once(timeout_sec=_SIGNAL_SECONDS)
+            try:
+                executor.spin_once(timeout_sec=_SIGNAL_SECONDS)
+            except RCLError:
+                raise
+            except Exception as error:  # of one callback; the next is another's
+                node.callback_failed(error)
     except KeyboardInterrupt:
         pass
-    except RCLError as error:
-        if node is not None:
-            raise
+    except Exception as error:  # whoever started it starts it again
         # Security is asked for and the middleware has none, or the like.
-        print(f"segmentation_node: error: {' '.join(str(error).split())}", file=sys.stderr)
+        name = "" if isinstance(error, RCLError) else f"unexpected {type(error).__name__}: "
+        print(f"segmentation_node: error: {name}{' '.join(str(error).split())}", file=sys.stderr)
         return 1
     finally:
         if node is not None:

@@ -132,7 +132,7 @@ class Serving:
         viewpoint = self._parts.viewpoint
         if pipeline is None or viewpoint is None:
             raise SegRosError("the node was cleaned up meanwhile; there is no frame")
-        frame, stamp = decode_message(message), stamp_ns(message.header.stamp)
+        frame, stamp = decode_message(message, values["max_pixels"]), stamp_ns(message.header.stamp)
         camera, _ = viewpoint.of(frame, message.header)
         done = Processed(engine_ns=0)
         try:

@@ -15,13 +15,11 @@ from seg_ros.ground.camera import CameraModel, load_camera
 from seg_ros.ground.world_grid import Pose
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic
+from seg_ros.ros.messages import QUIET
 from seg_ros.ros.parameters import mounting
 from seg_ros.ros.settings import Settings
 from seg_ros.ros.vehicle import Vehicle
 from seg_ros.support.statistics import FrameStatistics
-
-_QUIET = 5.0
-"""Seconds in which the same message is logged once."""
 
 
 class Viewpoint:
@@ -79,13 +77,16 @@ class Viewpoint:
         except SegRosError as error:
             self.no_grid(str(error))
             return None, None
+        except Exception as error:  # the grid's alone, whatever it is
+            self.no_grid(f"unexpected {type(error).__name__}: {error}")
+            return None, None
         self.grid_problem = ""
         return fitted, pose
 
     def no_grid(self, reason: str) -> None:
         """Say why a frame has no grid."""
         self.grid_problem = f"no grid: {reason}"
-        self._logger.error(self.grid_problem, throttle_duration_sec=_QUIET)
+        self._logger.error(self.grid_problem, throttle_duration_sec=QUIET)
 
     def time_jumped(self) -> None:
         """Forget what is of another run."""
@@ -98,10 +99,10 @@ class Viewpoint:
     def _on_camera_info(self, message: Any) -> None:
         try:
             camera = CameraModel.from_camera_info(message, mounting(self._settings.values))
-        except SegRosError as error:
+        except (SegRosError, ValueError, ArithmeticError) as error:
             self._info_problem = f"{self._info_topic}: {error}"
             self._statistics.count("camera_info_rejected")
-            self._logger.error(self._info_problem, throttle_duration_sec=_QUIET)
+            self._logger.error(self._info_problem, throttle_duration_sec=QUIET)
             return
         if self.camera is None and self._settings.mounting_assumed:
             self._logger.warning(

@@ -14,23 +14,52 @@ _T = TypeVar("_T")
 class LatestWorker(Generic[_T]):
     """Handles items on a thread of its own; an item that waits is replaced by a newer one.
 
-    So there is at most one item in hand and one waiting, however slow the handling.
+    So there is at most one item in hand and one waiting, however slow the handling. Whatever goes
+    wrong with one item is said of that item, and the next is handled.
 
     Args:
-        handle: called with each item; must not raise.
+        handle: called with each item.
         dropped: called with each item that was replaced or left over.
+        failed: called with each item that could not be handled and why.
 
     """
 
-    def __init__(self, handle: Callable[[_T], None], dropped: Callable[[_T], None]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[_T], None],
+        dropped: Callable[[_T], None],
+        failed: Callable[[_T, BaseException], None],
+    ) -> None:
         self._handle = handle
         self._dropped = dropped
+        self._failed = failed
+        self._in_hand: _T | None = None
+        self._ended_by: BaseException | None = None
         self._changed = Condition()
         self._waiting: _T | None = None
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stopping = False
-        self._thread = Thread(target=self._run, name="seg_ros_worker", daemon=True)
-        self._thread.start()
+        self._thread = self._start()
+
+    def _start(self) -> Thread:
+        thread = Thread(target=self._run, name="seg_ros_worker", daemon=True)
+        thread.start()
+        return thread
+
+    def revive(self) -> str:
+        """Start the thread again where it ended by itself; return why it had, or nothing.
+
+        The item that it had in hand has failed.
+        """
+        if self._thread.is_alive() or self._stopping:
+            return ""
+        error = self._ended_by or RuntimeError("its thread is gone")
+        item, self._in_hand = self._in_hand, None
+        if item is not None:
+            self._failed(item, error)
+        self._ended_by = None
+        self._thread = self._start()
+        return f"{type(error).__name__}: {error}"
 
     def submit(self, item: _T) -> None:
         """Hand over an item; it replaces the one that waits, if any."""
@@ -53,6 +82,7 @@ class LatestWorker(Generic[_T]):
 
     def stop(self) -> None:
         """Finish the item in hand, drop the one that waits, end the thread."""
+        self.revive()  # or a job that waits would never be done
         with self._changed:
             left, self._waiting = self._waiting, None
             self._stopping = True
@@ -62,6 +92,12 @@ class LatestWorker(Generic[_T]):
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # whoever watches says it and starts anew
+            self._ended_by = error
+
+    def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(
@@ -76,7 +112,12 @@ class LatestWorker(Generic[_T]):
             if job is not None:
                 _do(*job)
             elif item is not None:
-                self._handle(item)
+                self._in_hand = item
+                try:
+                    self._handle(item)
+                except Exception as error:
+                    self._failed(item, error)
+                self._in_hand = None
 
 
 def _do(job: Callable[[], Any], result: Future[Any]) -> None:

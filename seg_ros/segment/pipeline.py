@@ -103,15 +103,18 @@ class Pipeline:
         if on_ground and camera is not None:
             try:
                 grid = self._grid_for(camera)
+                made, where = grid.cells(mask, confidence, camera.mounting), grid.spec
+                met = grid.first_contacts() if Output.CONTACTS in wanted else None
+                if pose is not None:
+                    made, where = place(made, where, pose)
+                    if self.fusion is not None:
+                        made = self.fusion.add(made, where, stamp_ns)
             except SegRosError as error:  # the camera's fault; the mask is as good as ever
                 problem = str(error)
+            except Exception as error:  # the grid's alone, whatever it is
+                problem = f"unexpected {type(error).__name__}: {error}"
             else:
-                cells, spec = grid.cells(mask, confidence, camera.mounting), grid.spec
-                contacts = grid.first_contacts() if Output.CONTACTS in wanted else None
-        if cells is not None and spec is not None and pose is not None:
-            cells, spec = place(cells, spec, pose)
-            if self.fusion is not None:
-                cells = self.fusion.add(cells, spec, stamp_ns)
+                cells, spec, contacts = made, where, met
         return Processed(
             segmentation.engine_ns,
             mask,

@@ -26,6 +26,12 @@ class Snapshot:
     last_error: str
 
     @property
+    def in_hand(self) -> int:
+        """Frames that were received and have no outcome yet: at most one in work, one waiting."""
+        outcomes = sum(self.counts[name] for name in FrameStatistics.OUTCOMES)
+        return self.counts["received"] - outcomes
+
+    @property
     def overhead_ms(self) -> list[float]:
         """Latency without the engine's part, per frame."""
         pairs = zip(self.latency_ms, self.engine_ms, strict=True)
@@ -39,7 +45,9 @@ class FrameStatistics:
     outcomes: ``published``, ``dropped`` (a newer frame overtook it), ``rejected`` (it could not be
     decoded), ``failed`` (the engine or an output could not handle it) or ``unwanted`` (nobody
     listened). ``lost`` counts frames the publisher sent and the middleware did not deliver,
-    ``camera_info_rejected`` calibrations that were no use, ``time_jumps`` steps back in time.
+    ``camera_info_rejected`` calibrations that were no use, ``messages_failed`` messages and timers
+    whose callback raised what nobody expected, ``threads_restarted`` threads that ended by
+    themselves, ``time_jumps`` steps back in time.
     What was not dropped goes on to the attention mosaic while someone looks, and is counted there
     as ``attention_published``, ``attention_dropped`` or ``attention_failed``.
 
@@ -51,6 +59,8 @@ class FrameStatistics:
     OUTCOMES = ("published", "dropped", "rejected", "failed", "unwanted")
     OTHERS = (
         "camera_info_rejected",
+        "messages_failed",
+        "threads_restarted",
         "time_jumps",
         "attention_published",
         "attention_dropped",

@@ -206,7 +206,9 @@ def test_an_uncalibrated_camera_gives_no_grid_but_masks(tmp_path, client, scene)
         assert status.level == b"\x01"
         images.publish(image_message(scene[0].image, 1))
         client.wait_for(topics.MASK, 1)
-        other = library.camera_info(library.header(1, "c"), CameraModel(300, 300, 9, 9, 1, 1))
+        other = library.camera_info(
+            library.header(1, "c"), CameraModel(300, 300, 200, 200, 150, 150)
+        )
         infos.publish(other)
         images.publish(image_message(scene[0].image, 2))
         client.wait_for(topics.MASK, 2)

@@ -82,7 +82,7 @@ def test_a_looping_bag_is_processed_and_every_loop_counted(tmp_path, client, sce
         assert values["time_jumps"] == str(back)
         assert values["failed"] == values["rejected"] == "0"
         line = r"the stamps of the images jumped back by [12]\.[24]00 s: transforms"
-        assert len(re.findall(line, node.said())) == back
+        assert 1 <= len(re.findall(line, node.said())) <= back, "said now and then, counted always"
 
 
 def test_a_clock_that_jumps_back_starts_anew(tmp_path, client, scene, segmenter):

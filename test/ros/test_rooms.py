@@ -19,6 +19,10 @@ README = Path(__file__).parents[2] / "README.md"
 DEFAULTS = {spec.name: spec.default for spec in PARAMETERS}
 
 
+def fail(item, error):
+    raise AssertionError(f"{item}: {error}")
+
+
 def test_the_readmes_tables_are_those_of_the_code():
     text = README.read_text(encoding="utf-8")
     assert with_tables(text) == text, "run `make readme`"
@@ -88,7 +92,7 @@ def test_the_worker_takes_the_latest_and_hands_back_the_rest():
         busy.set()
         release.wait(10)
 
-    worker = LatestWorker(handle, dropped.append)
+    worker = LatestWorker(handle, dropped.append, fail)
     worker.submit(1)
     assert busy.wait(10)
     for item in (2, 3, 4):
@@ -110,7 +114,7 @@ def test_the_worker_drops_what_waits_when_it_stops():
         busy.set()
         release.wait(10)
 
-    worker = LatestWorker(handle, dropped.append)
+    worker = LatestWorker(handle, dropped.append, fail)
     worker.submit("in hand")
     assert busy.wait(10)
     worker.submit("waiting")
@@ -197,7 +201,7 @@ def test_the_worker_does_jobs_between_items():
         busy.set()
         release.wait(10)
 
-    worker = LatestWorker(handle, done.append)
+    worker = LatestWorker(handle, done.append, fail)
     worker.submit("first")
     assert busy.wait(10)
     worker.submit("second")
