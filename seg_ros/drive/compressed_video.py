@@ -26,6 +26,10 @@ _IRAP = range(16, 24)  # H.265 table 7-1
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 
 
+class KeyFrameMissingError(SegRosError):
+    """A packet refers to one that was not received or not decoded; it may be as good as any."""
+
+
 class VideoDecoder:
     """Decodes the messages of one topic, given in their order; no picture beyond ``max_pixels``."""
 
@@ -48,6 +52,7 @@ class VideoDecoder:
             stamp_ns: its ``timestamp``, nanoseconds.
 
         Raises:
+            KeyFrameMissingError: it refers to a message that was not received or not decoded.
             SegRosError: there is no picture, or none that can be trusted. Call again with the next.
 
         """
@@ -68,7 +73,7 @@ class VideoDecoder:
             self._decode(data)  # parameter sets, which the next message may need
             raise SegRosError(f"video message of {len(data)} bytes is damaged: no picture is in it")
         if self._lost:
-            raise SegRosError(f"video frame cannot be decoded: {self._lost}")
+            raise KeyFrameMissingError(f"video frame cannot be decoded: {self._lost}")
         frames = self._decode(data)
         if len(frames) != 1 or frames[0].is_corrupt:
             self._lost = _AFTER_DAMAGE
@@ -77,6 +82,10 @@ class VideoDecoder:
                 "stream has B frames, which CompressedVideo does not allow"
             )
         return frames[0]
+
+    def interrupt(self) -> None:
+        """Take note that messages before the next are missing."""
+        self._lost = self._lost or "a message is missing before it"
 
     def _decode(self, data: bytes) -> list[av.VideoFrame]:
         try:

@@ -64,6 +64,21 @@ IMAGE_COMPRESSED = Topic(
     "camera as JPEG or PNG; with `image_transport` compressed",
     reliable=False,
 )
+IMAGE_VIDEO = Topic(
+    "image/video",
+    "foxglove_msgs/msg/CompressedVideo",
+    "camera as H.264 or H.265; with `image_transport` video; where foxglove_msgs is installed",
+    reliable=False,
+    depth=50,
+)
+IMAGE_FFMPEG = Topic(
+    "image/ffmpeg",
+    "ffmpeg_image_transport_msgs/msg/FFMPEGPacket",
+    "the same of ffmpeg_image_transport; with `image_transport` ffmpeg; where its messages are "
+    "installed",
+    reliable=False,
+    depth=50,
+)
 CAMERA_INFO = Topic(
     "camera_info",
     "sensor_msgs/msg/CameraInfo",
@@ -85,7 +100,15 @@ IMU = Topic(
     depth=50,
 )
 MOTION = (ODOMETRY, IMU)
-IMAGES = (IMAGE, IMAGE_COMPRESSED)
+TRANSPORTS = {
+    "raw": IMAGE,
+    "compressed": IMAGE_COMPRESSED,
+    "video": IMAGE_VIDEO,
+    "ffmpeg": IMAGE_FFMPEG,
+}
+"""The topic that images are expected on, by the parameter ``image_transport``."""
+VIDEOS = (IMAGE_VIDEO, IMAGE_FFMPEG)
+IMAGES = tuple(TRANSPORTS.values())
 SUBSCRIBED = (*IMAGES, CAMERA_INFO, *MOTION)
 
 MASK = Topic(
@@ -160,8 +183,3 @@ FRAME_OUTPUTS = (MASK, GRID, CONTACTS, CONFIDENCE, COLOR, OVERLAY, OVERLAY_COMPR
 """Published per frame, in this order: what a planner waits for comes first."""
 
 PUBLISHED = (*FRAME_OUTPUTS, ATTENTION, LABEL_INFO, DIAGNOSTICS)
-
-
-def image_input(transport: str) -> Topic:
-    """Return the topic that images are expected on with a value of ``image_transport``."""
-    return IMAGE_COMPRESSED if transport == "compressed" else IMAGE

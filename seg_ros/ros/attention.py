@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from seg_ros.drive.images import decode_message
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
 from seg_ros.ros.messages import QUIET, ReusedImage
+from seg_ros.ros.video_input import decode_frame
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.attention import AttentionNetwork, attention_picture
 from seg_ros.support.pixels import parse_pixel, parse_size
@@ -80,7 +80,7 @@ class LiveAttention:
         try:
             query = parse_pixel(values["attention_query"]) if values["attention_query"] else None
             network = self._network_for(values)
-            frame = decode_message(message, values["max_pixels"])
+            frame = decode_frame(message, values["max_pixels"])
             mosaic = attention_picture(frame, network.maps(frame, query))
         except SegRosError as error:
             self._report(str(error))

@@ -71,7 +71,7 @@ class Diagnosis:
             mounting_assumed: whether nobody has said where the camera sits.
             refused: parameters that keep it from being configured, or empty.
             reload: what became of the last reload, or what waits for one, or empty.
-            building: how far the build of its engine is, or empty.
+            building: how far the build of its engine is, or what else is waited for, or empty.
             elsewhere: the image topic of the other transport, if somebody publishes that, or empty.
 
         """

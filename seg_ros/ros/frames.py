@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from seg_ros.drive.images import decode_message
-from seg_ros.drive.messages import stamp_ns
+from seg_ros.drive.compressed_video import KeyFrameMissingError
 from seg_ros.errors import SegRosError
+from seg_ros.results import topics
 from seg_ros.ros.attention import LiveAttention
 from seg_ros.ros.live_model import LiveModel
 from seg_ros.ros.messages import QUIET
 from seg_ros.ros.parameters import RELOADED
 from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.settings import Settings
+from seg_ros.ros.video_input import VideoInput, VideoPicture, decode_frame, frame_stamp
 from seg_ros.ros.viewpoint import Viewpoint
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.output import Output
@@ -38,8 +39,8 @@ class _Received:
 
     @property
     def stamp(self) -> int:
-        """Of its header, nanoseconds."""
-        return stamp_ns(self.message.header.stamp)
+        """As its camera says, nanoseconds."""
+        return frame_stamp(self.message)
 
 
 class Frames:
@@ -78,6 +79,11 @@ class Frames:
         self.publishers = 0
         """How many publish the image topic, as of the last look."""
         self._last_sequence = 0
+        self._video: VideoInput[_Received] | None = None
+        if topics.TRANSPORTS[settings.values["image_transport"]] in topics.VIDEOS:
+            self._video = VideoInput(
+                settings.values["max_pixels"], self._on_picture, self._no_picture, self._unexpected
+            )
         self._attention = attention = LiveAttention(
             outputs.attention,
             # What is loaded, not what a reload would load.
@@ -104,17 +110,40 @@ class Frames:
         if arrived:  # count the time it lay in the middleware, too
             received -= min(max(time.time_ns() - arrived, 0), 1_000_000_000)
         self._statistics.count("received")
-        self._count_lost(info.get("publication_sequence_number"))
-        self._worker.submit(_Received(message, received))
+        lost = self._count_lost(info.get("publication_sequence_number"))
+        if self._video is None:
+            self._worker.submit(_Received(message, received))
+        else:
+            self._video.submit(_Received(message, received), message, lost)
 
     def between(self, job: Callable[[], Any]) -> Future[Any]:
         """Call a function between two frames; return its result to be."""
         return self._worker.between(job)
 
+    @property
+    def awaited(self) -> str:
+        """What a video stream waits for, or nothing."""
+        return self._video.awaited if self._video else ""
+
+    def _on_picture(self, received: _Received, picture: VideoPicture) -> None:
+        received.message = picture
+        self._worker.submit(received)
+
+    def _no_picture(self, received: _Received, error: SegRosError | None) -> None:
+        """Count a packet of which there is no picture; a key frame may be awaited for a while."""
+        if error is None:
+            self._count("dropped", received)
+        elif isinstance(error, KeyFrameMissingError):
+            self._count("dropped", received)
+            self._logger.warning(f"{self.awaited}", throttle_duration_sec=QUIET)
+        else:
+            self._report("rejected", received, str(error))
+
     def revive(self) -> None:
         """Start a thread again that ended by itself, and say so."""
-        for name, worker in (("worker", self._worker), ("attention", self._attention)):
-            reason = worker.revive()
+        threads = {"worker": self._worker, "attention": self._attention, "video": self._video}
+        for name, thread in threads.items():
+            reason = thread.revive() if thread is not None else ""
             if reason:
                 what = f"the {name} thread ended and was started again: {reason}"
                 self._statistics.error("threads_restarted", what)
@@ -122,17 +151,22 @@ class Frames:
 
     def stop(self) -> None:
         """Finish the frame in hand and end."""
+        if self._video is not None:
+            self._video.stop()
         self._worker.stop()
         self._attention.stop()
 
-    def _count_lost(self, sequence: int | None) -> None:
+    def _count_lost(self, sequence: int | None) -> int:
         """Count the publisher's messages that never came here: its numbers have gaps."""
+        lost = 0
         if sequence is None:  # before Jazzy
-            return
+            return lost
         # Two publishers count apart and a message does not say whose it is.
         if self.publishers == 1 and self._last_sequence and sequence > self._last_sequence + 1:
-            self._statistics.count("lost", sequence - self._last_sequence - 1)
+            lost = sequence - self._last_sequence - 1
+            self._statistics.count("lost", lost)
         self._last_sequence = sequence
+        return lost
 
     def _handle(self, received: _Received) -> None:
         """Work on one frame and count what became of it."""
@@ -149,7 +183,7 @@ class Frames:
             self._count("unwanted", received)
             return
         try:
-            frame = decode_message(message, values["max_pixels"])
+            frame = decode_frame(message, values["max_pixels"])
         except SegRosError as error:
             self._report("rejected", received, str(error))
             return

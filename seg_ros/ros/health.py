@@ -41,7 +41,7 @@ class Health:
     @property
     def image_topic(self) -> str:
         """Full name of the topic that images are expected on."""
-        return self._full_name(topics.image_input(self._parts.settings.values["image_transport"]))
+        return self._full_name(topics.TRANSPORTS[self._parts.settings.values["image_transport"]])
 
     @property
     def said(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Health:
             mounting_assumed=parts.settings.mounting_assumed,
             refused=parts.settings.refused,
             reload=parts.model.note or parts.model.reload_needed(parts.settings.values),
-            building=parts.model.building,
+            building=parts.model.building or (parts.frames.awaited if parts.frames else ""),
             elsewhere=self._published_elsewhere(),
         )
         self._publisher.publish(self._last)
@@ -88,7 +88,7 @@ class Health:
 
     def _published_elsewhere(self) -> str:
         """Name the image topic of another transport where somebody publishes it."""
-        used = topics.image_input(self._parts.settings.values["image_transport"])
+        used = topics.TRANSPORTS[self._parts.settings.values["image_transport"]]
         others = (self._full_name(topic) for topic in topics.IMAGES if topic != used)
         return next((name for name in others if self._node.count_publishers(name)), "")
 

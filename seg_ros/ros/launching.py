@@ -252,8 +252,7 @@ def _setup(arguments: Mapping[str, str], camera: str, pushed_namespace: str) -> 
         params_file=file,
         overrides=overrides,
         remappings={
-            topics.IMAGE.name: given["image"],
-            topics.IMAGE_COMPRESSED.name: f"{given['image']}/compressed",
+            **{t.name: t.name.replace("image", given["image"], 1) for t in topics.IMAGES},
             topics.CAMERA_INFO.name: given["camera_info"],
         },
         values=_checked(f"{space}/{NODE}", file, overrides),
@@ -299,7 +298,7 @@ def rviz_config(config: Mapping[str, Any], setups: Sequence[NodeSetup]) -> dict[
                 display["Enabled"] = display["Value"] = False
             for key in {"Topic", "Update Topic"} & set(display):
                 name = display[key]["Value"].lstrip("/")
-                if name == topics.IMAGE.name and setup.values["image_transport"] != "raw":
+                if name == topics.IMAGE.name and setup.values["image_transport"] == "compressed":
                     name = topics.IMAGE_COMPRESSED.name
                 display[key]["Value"] = setup.resolve(name)
             display["Name"] = f"{setup.camera} {display['Name']}".strip()

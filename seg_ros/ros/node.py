@@ -135,7 +135,15 @@ class SegmentationNode(LifecycleNode):
         return publisher
 
     def _subscribe(self, topic: Topic, callback: Any) -> None:
-        message_type = message_class(topic.message_type)
+        try:
+            message_type = message_class(topic.message_type)
+        except ImportError as error:
+            package = topic.message_type.partition("/")[0]
+            raise SegRosError(
+                f"{self.resolve_topic_name(topic.name)} needs {topic.message_type}, which is not "
+                f"installed; install ros-<distro>-{package.replace('_', '-')} or use another "
+                "image_transport"
+            ) from error
         with self._refusal_named("subscribe to", topic):
             self._made_subscriptions.append(
                 self.create_subscription(message_type, topic.name, callback, topic.qos_profile())
@@ -188,7 +196,7 @@ class SegmentationNode(LifecycleNode):
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
         for topic, callback in parts.viewpoint.subscriptions().items():
             self._subscribe(topic, callback)
-        image = topics.image_input(parts.settings.values["image_transport"])
+        image = topics.TRANSPORTS[parts.settings.values["image_transport"]]
         self._subscribe(image, _with_info(parts.frames.on_image))
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -15,9 +15,10 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import Mounting
 from seg_ros.ground.grid_spec import PROFILES, GridRules, GridSpec, parse_polygon
 from seg_ros.models.catalogue import DEFAULT
+from seg_ros.results import topics
 from seg_ros.support.pixels import parse_pixel, parse_size
 
-TRANSPORTS = ("raw", "compressed")
+TRANSPORTS = tuple(topics.TRANSPORTS)
 MOUNTING_SOURCES = ("parameters", "tf")
 ATTITUDE_SOURCES = ("none", "imu")
 
@@ -133,7 +134,12 @@ PARAMETERS = (
     ParameterSpec(
         "cpu_threads", 0, "CPU threads of the engine; 0 is all cores", 0, 256, reload=True
     ),
-    ParameterSpec("image_transport", "raw", "`image` or `image/compressed`", choices=TRANSPORTS),
+    ParameterSpec(
+        "image_transport",
+        "raw",
+        "`image`, `image/compressed`, or H.264 and H.265 on `image/video` or `image/ffmpeg`",
+        choices=TRANSPORTS,
+    ),
     ParameterSpec(
         "max_pixels",
         MAX_PIXELS,

@@ -14,7 +14,7 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from seg_ros.drive.images import color_library, decode_message
+from seg_ros.drive.images import color_library
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.ros import services
@@ -24,6 +24,7 @@ from seg_ros.ros.messages import message_class
 from seg_ros.ros.parts import Parts
 from seg_ros.ros.services import Service
 from seg_ros.ros.snapshot import WANTED, Snapshot, default_folder, write_snapshot
+from seg_ros.ros.video_input import decode_frame
 from seg_ros.segment.output import Processed
 from seg_ros.segment.pipeline import Pipeline
 
@@ -132,7 +133,7 @@ class Serving:
         viewpoint = self._parts.viewpoint
         if pipeline is None or viewpoint is None:
             raise SegRosError("the node was cleaned up meanwhile; there is no frame")
-        frame, stamp = decode_message(message, values["max_pixels"]), stamp_ns(message.header.stamp)
+        frame, stamp = decode_frame(message, values["max_pixels"]), stamp_ns(message.header.stamp)
         camera, _ = viewpoint.of(frame, message.header)
         done = Processed(engine_ns=0)
         try:

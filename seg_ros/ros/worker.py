@@ -1,4 +1,4 @@
-"""One thread that always works on the latest frame."""
+"""One thread that works on what is handed to it: the latest frame, or the last few packets."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class LatestWorker(Generic[_T]):
         handle: called with each item.
         dropped: called with each item that was replaced or left over.
         failed: called with each item that could not be handled and why.
+        keep: how many items may wait, where more than the latest matters; the oldest is replaced.
 
     """
 
@@ -29,6 +30,7 @@ class LatestWorker(Generic[_T]):
         handle: Callable[[_T], None],
         dropped: Callable[[_T], None],
         failed: Callable[[_T, BaseException], None],
+        keep: int = 1,
     ) -> None:
         self._handle = handle
         self._dropped = dropped
@@ -36,7 +38,8 @@ class LatestWorker(Generic[_T]):
         self._in_hand: _T | None = None
         self._ended_by: BaseException | None = None
         self._changed = Condition()
-        self._waiting: _T | None = None
+        self._waiting: deque[_T] = deque()
+        self._keep = keep
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stopping = False
         self._thread = self._start()
@@ -62,12 +65,13 @@ class LatestWorker(Generic[_T]):
         return f"{type(error).__name__}: {error}"
 
     def submit(self, item: _T) -> None:
-        """Hand over an item; it replaces the one that waits, if any."""
+        """Hand over an item; it replaces the oldest that waits where as many wait as may."""
         with self._changed:
-            replaced, self._waiting = self._waiting, item
+            replaced = [self._waiting.popleft()] if len(self._waiting) == self._keep else []
+            self._waiting.append(item)
             self._changed.notify()
-        if replaced is not None:
-            self._dropped(replaced)
+        for old in replaced:
+            self._dropped(old)
 
     def between(self, job: Callable[[], Any]) -> Future[Any]:
         """Call a function after the item in hand and before the next; return its result to be.
@@ -84,11 +88,12 @@ class LatestWorker(Generic[_T]):
         """Finish the item in hand, drop the one that waits, end the thread."""
         self.revive()  # or a job that waits would never be done
         with self._changed:
-            left, self._waiting = self._waiting, None
+            left = list(self._waiting)
+            self._waiting.clear()
             self._stopping = True
             self._changed.notify()
-        if left is not None:
-            self._dropped(left)
+        for item in left:
+            self._dropped(item)
         self._thread.join()
 
     def _run(self) -> None:
@@ -100,15 +105,13 @@ class LatestWorker(Generic[_T]):
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._stopping or self._jobs or self._waiting is not None
-                )
+                self._changed.wait_for(lambda: self._stopping or self._jobs or self._waiting)
                 job = self._jobs.popleft() if self._jobs else None
                 item = None
                 if job is None:
                     if self._stopping:
                         return
-                    item, self._waiting = self._waiting, None
+                    item = self._waiting.popleft()
             if job is not None:
                 _do(*job)
             elif item is not None:

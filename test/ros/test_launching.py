@@ -101,6 +101,8 @@ def test_several_cameras_are_a_node_each(tmp_path):
     assert left.remappings == {
         "image": "/sensing/left/image_raw",
         "image/compressed": "/sensing/left/image_raw/compressed",
+        "image/video": "/sensing/left/image_raw/video",
+        "image/ffmpeg": "/sensing/left/image_raw/ffmpeg",
         "camera_info": "info",
     }
     assert left.resolve("camera_info") == "/car/left/info"
@@ -122,7 +124,7 @@ def test_home_is_where_the_user_is(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"image_transport": "jpeg"}, "image_transport:=jpeg: use one of raw, compressed"),
+        ({"image_transport": "jpeg"}, "image_transport:=jpeg: use one of raw, compressed, video"),
         ({"engine": "tpu"}, "engine:=tpu: use one of auto, "),
         ({"rviz": "yes"}, "rviz:=yes: use one of true, false"),
         ({"log_level": "loud"}, "log_level:=loud: use one of debug, "),
