@@ -152,6 +152,9 @@ class McapFile(BagFile):
             return False
         if summary_start == 0:
             return False
+        if summary_start > size:
+            self.damage = "its index is said to be behind its end"
+            return False
         file.seek(summary_start)
         summary = file.read(size - summary_start)
         statistics: Statistics | None = None

@@ -194,7 +194,10 @@ class SqliteFile(BagFile):
 
 
 def _rows(database: apsw.Connection, query: str, *values: Any) -> list[Any]:
-    return list(database.execute(query, values))
+    try:
+        return list(database.execute(query, values))
+    except UnicodeDecodeError as error:
+        raise apsw.CorruptError("a text in it is not UTF-8") from error
 
 
 class _WholePages(apsw.VFS):

@@ -38,7 +38,7 @@ class VideoDrive(Drive):
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
         try:
-            with av.open(self.name) as container:
+            with av.open(self.name, metadata_errors="replace") as container:
                 if not container.streams.video:
                     raise SegRosError(f"{self.name} has no video in it")
                 stream = container.streams.video[0]

@@ -108,7 +108,7 @@ def read_network(source: Path | bytes) -> ov.Model:
         raise SegRosError(f"model file {source} does not exist")
     try:
         network = ov.Core().read_model(source)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeError) as error:  # its own reason may quote the damage
         raise SegRosError(
             f"{_name(source)}: OpenVINO cannot read this as an ONNX network ({_last_line(error)}); "
             "the file is damaged or has another format"

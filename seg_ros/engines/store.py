@@ -35,6 +35,16 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 _UNFINISHED = ".unfinished."
 
+_TYPES = {
+    "key.network": str,
+    "key.platform.runtime": str,
+    "plan.file": str,
+    "plan.bytes": int,
+    "plan.sha256": str,
+    "verification.summary": str,
+}
+"""What is read of a manifest; whoever changes one can make its checksum right."""
+
 
 class EngineMissingError(SegRosError):
     """The store has no engine of that key."""
@@ -301,6 +311,14 @@ def _check_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
         raise EngineRefusedError(
             f"{folder / MANIFEST} was changed after it was written: its checksum does not match"
         )
+    for names, kind in _TYPES.items():
+        value: Any = manifest
+        for name in names.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise EngineRefusedError(
+                f"{folder / MANIFEST} is damaged: its {names} is not a {kind.__name__}"
+            )
 
 
 def _read_plan(folder: Path, recorded: Mapping[str, Any]) -> bytes:
