@@ -1,0 +1,94 @@
+"""One replay in a process of its own, which is forked and may be killed at any step.
+
+The engine is a stand-in that answers in no time: what is attacked are the files.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from seg_ros.engines import EngineInfo, Inference
+from seg_ros.errors import SegRosError
+from seg_ros.labels import load_label_set
+from seg_ros.replay import job as replay_job
+from seg_ros.replay.job import Engine, EngineOptions, ReplayJob, run_job
+from seg_ros.replay.replay import make_pipelines
+from seg_ros.segment.segmenter import Segmenter
+
+DONE, REFUSED, BROKEN = 0, 3, 4
+"""Exit codes: published; one line said why not; a traceback."""
+
+_STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
+
+
+class _QuickEngine:
+    info = EngineInfo("quick", "attack", "fp32")
+    input_size = (45, 80)
+    class_count = 11
+
+    def infer(self, image):
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+        centres = np.linspace(0, 255, self.class_count, dtype=np.float32)
+        logits = -np.abs(grey[None] - centres[:, None, None])
+        return Inference(lambda: logits, True)
+
+
+def _load_engine(_):
+    labels = load_label_set("camvid")
+    segmenter = Segmenter(_QuickEngine(), labels, "quick")
+    engine = Engine("quick", {}, labels, "quick fp32", "attack", (45, 80))
+    return engine, make_pipelines(segmenter, 2)
+
+
+def go(source: str, out: str, log: str, kill_at: int = 0, room: int = 0, **how: bool) -> None:
+    """Run a replay and exit.
+
+    Args:
+        source: the drive.
+        out: folder of the outputs.
+        log: what is printed goes there; its last line is how many steps there were.
+        kill_at: the step before which it is killed; a step makes, moves or removes a file.
+        room: bytes that a file may have, 0 for any.
+        **how: ``resume``, ``replace``.
+
+    """
+    sys.stdout = sys.stderr = Path(log).open("w", buffering=1)  # noqa: SIM115
+    replay_job.load_engine = _load_engine
+    steps = 0
+
+    def count(event: str, arguments: tuple) -> None:
+        nonlocal steps
+        if event == "open":
+            if not (isinstance(arguments[0], str) and arguments[0].startswith(out)):
+                return
+            if not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                return
+        elif event not in _STEPS or not str(arguments[0]).startswith(out):
+            return
+        steps += 1
+        if steps == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    if room:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        run_job(ReplayJob(source, Path(out), EngineOptions("quick"), **how))
+        code = DONE
+    except SegRosError as error:
+        text = str(error)
+        print(text)
+        code = REFUSED if text.isprintable() else BROKEN
+    except BaseException:
+        traceback.print_exc()
+        code = BROKEN
+    print(steps)
+    os._exit(code)

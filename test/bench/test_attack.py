@@ -1,0 +1,24 @@
+"""The attack's first half minute. It is seeded, so what fails here fails again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+pytest.importorskip("hypothesis", reason="hypothesis is not installed")
+pytest.importorskip("onnx", reason="onnx is not installed")
+
+ATTACK = Path(__file__).parents[2] / "bench" / "attack"
+
+
+def test_nothing_that_is_sent_or_damaged_does_harm():
+    # Bounded in count, so that a fast machine tries the same as a slow one.
+    options = ["--minutes", "10", "--seed", "7", "--most", "20", "--only", "files", "messages"]
+    command = [sys.executable, str(ATTACK), *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    total = next(line for line in done.stdout.splitlines() if line.startswith("all "))
+    assert int(total.split()[1]) > 700
+    assert total.split()[2] == "0"
