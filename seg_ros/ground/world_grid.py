@@ -92,6 +92,8 @@ class FusionRules:
     """Beyond this a cell is free or occupied, else unknown."""
     largest_gap: float = 2.0
     """Seconds without a grid, or any step back in time, after which all is forgotten."""
+    fastest: float = 100.0
+    """Metres per second; a window that moves faster is of a pose that was set anew."""
 
 
 class FusedGrid:
@@ -127,6 +129,8 @@ class FusedGrid:
             or not 0 <= seconds <= rules.largest_gap
             or known.resolution != spec.resolution
             or self._odds.shape != cells.shape
+            or math.hypot(spec.x_min - known.x_min, spec.y_min - known.y_min)
+            > 1.0 + 2 * spec.resolution + rules.fastest * seconds
         ):
             self._odds = np.zeros(cells.shape, np.float32)
         else:

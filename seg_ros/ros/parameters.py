@@ -224,6 +224,14 @@ PARAMETERS = (
         choices=MOUNTING_SOURCES,
     ),
     ParameterSpec(
+        "odometry_tolerance",
+        0.3,
+        "seconds from the nearest odometry to the image that its twist carries the pose over; "
+        "further away there is no grid",
+        0.0,
+        2.0,
+    ),
+    ParameterSpec(
         "attitude_source",
         "none",
         "pitch and roll at the frame's stamp: none, or from `imu`",

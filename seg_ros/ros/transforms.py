@@ -5,12 +5,13 @@ tf2_ros comes with a ROS distribution and not as a wheel, so it is imported only
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from typing import Any
 
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import Mounting
+from seg_ros.ground.camera import Mounting, rotation_of_quaternion
 
 _TIMEOUT = 0.1
 """Seconds to wait for the transform of a stamp; broadcasters are often a little late."""
@@ -62,6 +63,31 @@ class Transforms:
             ) from error
         t, q = found.translation, found.rotation
         return Mounting.from_optical([t.x, t.y, t.z], [q.x, q.y, q.z, q.w])
+
+    def fixed(self, frame: str, child: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Where a frame sits in another of the same vehicle: metres, and a quaternion x, y, z, w.
+
+        Does not wait: the executor's own thread may ask.
+
+        Raises:
+            SegRosError: TF does not know it, or it is not finite or no rotation.
+
+        """
+        try:
+            found = self._buffer.lookup_transform(
+                frame, child, self._time(), timeout=self._duration(seconds=0.0)
+            ).transform
+        except self._error as error:
+            raise SegRosError(
+                f"no transform from {child!r} to {frame!r}: {' '.join(str(error).split())}"
+            ) from error
+        t, q = found.translation, found.rotation
+        offset = (t.x, t.y, t.z)
+        if not all(map(math.isfinite, offset)):
+            raise SegRosError(f"the transform from {child!r} to {frame!r} is not finite: {offset}")
+        rotation = (q.x, q.y, q.z, q.w)
+        rotation_of_quaternion(rotation)
+        return offset, rotation
 
     def clear(self) -> None:
         """Forget all but static transforms: after a step back tf2 refuses what is older."""

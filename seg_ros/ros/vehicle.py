@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.motion import Attitude, Odometry
+from seg_ros.ground.camera import CameraModel, rotation_of_quaternion
+from seg_ros.ground.motion import Attitude, Odometry, product
 from seg_ros.ground.world_grid import Pose
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic
@@ -22,19 +24,27 @@ class Vehicle:
     Args:
         node: to listen to TF with, where the parameters ask for it.
         values: of the parameters.
+        on_refused: called with the reason when a message of odometry or IMU is not used.
 
     Raises:
         SegRosError: TF is asked for and not installed.
 
     """
 
-    def __init__(self, node: Any, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        node: Any,
+        values: Mapping[str, Any],
+        on_refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._on_refused = on_refused
         self._base_frame: str = values["base_frame"]
         self._grid_frame: str = values["grid_frame"]
+        self._tolerance: float = values["odometry_tolerance"]
         self._transforms = Transforms(node) if values["mounting_source"] == "tf" else None
         with_imu = values["attitude_source"] == "imu"
         self._attitude = Attitude(values["attitude_slope_time"]) if with_imu else None
-        self._odometry = Odometry() if self._grid_frame != self._base_frame else None
+        self._odometry = Odometry(self._tolerance) if self._grid_frame != self._base_frame else None
         self._problems: dict[Topic, str] = {}
 
     def subscriptions(self) -> dict[Topic, Any]:
@@ -80,7 +90,7 @@ class Vehicle:
         return pose
 
     def time_jumped(self) -> None:
-        """Forget what is of another run. Odometry and IMU notice a step back by themselves."""
+        """Forget the transforms of another run. Odometry and IMU notice it by themselves."""
         if self._transforms is not None:
             self._transforms.clear()
 
@@ -90,41 +100,68 @@ class Vehicle:
             self._transforms.close()
 
     def _why(self, topic: Topic, else_do: str) -> str:
+        near = self._tolerance if topic is topics.ODOMETRY else 0.2
         return self._problems.get(topic) or (
-            f"no {topic.name} within 0.2 s of the image's stamp; publish it, {else_do}"
+            f"no {topic.name} within {near:g} s of the image's stamp; publish it, {else_do}"
         )
 
     def _on_odometry(self, message: Any) -> None:
         assert self._odometry is not None
-        odometry, frame = self._odometry, message.header.frame_id
-        if frame != self._grid_frame:
-            self._problems[topics.ODOMETRY] = (
-                f"odometry is in frame {frame!r}, grid_frame is {self._grid_frame!r}; "
-                "make them the same"
+        odometry = self._odometry
+
+        def add(turn: Sequence[float]) -> None:
+            frame, child = message.header.frame_id, message.child_frame_id
+            if frame != self._grid_frame:
+                raise SegRosError(
+                    f"it is in frame {frame!r}, grid_frame is {self._grid_frame!r}; make them the "
+                    "same"
+                )
+            at, twist = message.pose.pose.position, message.twist.twist
+            x, y, moved = at.x, at.y, (twist.linear.x, twist.linear.y, twist.angular.z)
+            if child not in ("", self._base_frame):
+                x, y, turn = self._of_base((at.x, at.y, at.z), turn, child)
+                moved = (0.0, 0.0, 0.0)  # of another point; the poses tell it
+            odometry.add(stamp_ns(message.header.stamp), x, y, turn, moved)
+
+        self._add(topics.ODOMETRY, add, message.pose.pose.orientation)
+
+    def _of_base(
+        self, position: Sequence[float], turn: Sequence[float], child: str
+    ) -> tuple[float, float, Sequence[float]]:
+        """Return x, y and orientation of ``base_frame`` from those of another frame on the vehicle.
+
+        Raises:
+            SegRosError: TF is not listened to, or does not know where that frame is.
+
+        """
+        if self._transforms is None:
+            raise SegRosError(
+                f"it is of {child!r}, not of base_frame {self._base_frame!r}; publish that one's, "
+                "or set mounting_source to tf, which converts it"
             )
-            return
-        pose = message.pose.pose
-        self._add(
-            topics.ODOMETRY,
-            lambda turn: odometry.add(
-                stamp_ns(message.header.stamp), pose.position.x, pose.position.y, turn
-            ),
-            pose.orientation,
-        )
+        offset, rotation = self._transforms.fixed(child, self._base_frame)
+        x, y, _ = np.asarray(position) + rotation_of_quaternion(turn) @ offset
+        return float(x), float(y), product(turn, rotation)
 
     def _on_imu(self, message: Any) -> None:
         assert self._attitude is not None
         attitude = self._attitude
-        self._add(
-            topics.IMU,
-            lambda turn: attitude.add(stamp_ns(message.header.stamp), turn),
-            message.orientation,
-        )
 
-    def _add(self, topic: Topic, add: Any, orientation: Any) -> None:
+        def add(turn: Sequence[float]) -> None:
+            if message.orientation_covariance[0] == -1:
+                raise SegRosError(
+                    "it has no orientation (orientation_covariance[0] is -1); publish that of a "
+                    "filter, or set attitude_source to none"
+                )
+            attitude.add(stamp_ns(message.header.stamp), turn)
+
+        self._add(topics.IMU, add, message.orientation)
+
+    def _add(self, topic: Topic, add: Callable[[Sequence[float]], None], orientation: Any) -> None:
         try:
             add((orientation.x, orientation.y, orientation.z, orientation.w))
         except SegRosError as error:
             self._problems[topic] = f"{topic.name}: {error}"
+            self._on_refused(self._problems[topic])
         else:
             self._problems.pop(topic, None)

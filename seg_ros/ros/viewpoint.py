@@ -44,7 +44,7 @@ class Viewpoint:
         self.grid_problem = ""
         """Why the last frame has no grid, or nothing."""
         self._file = settings.values["camera_file"]
-        self._vehicle = Vehicle(node, settings.values)
+        self._vehicle = Vehicle(node, settings.values, self._motion_refused)
         self.camera: CameraModel | None = load_camera(self._file) if self._file else None
         """As it was heard of last, for the size of its calibration."""
 
@@ -95,6 +95,10 @@ class Viewpoint:
     def close(self) -> None:
         """Stop listening to TF."""
         self._vehicle.close()
+
+    def _motion_refused(self, reason: str) -> None:
+        self._statistics.count("motion_rejected")
+        self._logger.warning(f"not used: {reason}", throttle_duration_sec=QUIET)
 
     def _on_camera_info(self, message: Any) -> None:
         try:

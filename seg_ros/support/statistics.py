@@ -45,8 +45,9 @@ class FrameStatistics:
     outcomes: ``published``, ``dropped`` (a newer frame overtook it), ``rejected`` (it could not be
     decoded), ``failed`` (the engine or an output could not handle it) or ``unwanted`` (nobody
     listened). ``lost`` counts frames the publisher sent and the middleware did not deliver,
-    ``camera_info_rejected`` calibrations that were no use, ``messages_failed`` messages and timers
-    whose callback raised what nobody expected, ``threads_restarted`` threads that ended by
+    ``camera_info_rejected`` calibrations that were no use, ``motion_rejected`` messages of
+    odometry and IMU that were not used, ``messages_failed`` messages and timers whose callback
+    raised what nobody expected, ``threads_restarted`` threads that ended by
     themselves, ``time_jumps`` steps back in time.
     What was not dropped goes on to the attention mosaic while someone looks, and is counted there
     as ``attention_published``, ``attention_dropped`` or ``attention_failed``.
@@ -59,6 +60,7 @@ class FrameStatistics:
     OUTCOMES = ("published", "dropped", "rejected", "failed", "unwanted")
     OTHERS = (
         "camera_info_rejected",
+        "motion_rejected",
         "messages_failed",
         "threads_restarted",
         "time_jumps",

@@ -15,6 +15,7 @@ from seg_ros.ground.motion import Attitude, Odometry, Track, attitude
 from seg_ros.ground.world_grid import FusedGrid, Pose, place
 
 SPEC = GridSpec(0.5, 0.0, 10.0, -5.0, 5.0)
+MS = 1_000_000
 SECOND = 1_000_000_000
 
 
@@ -106,7 +107,7 @@ def test_fusion_needs_two_that_agree_and_forgets():
 def test_fusion_moves_by_whole_cells():
     fused = FusedGrid()
     add(fused, OCCUPIED, Pose(0.0, 0.0, 0.0), SECOND)
-    seen, spec = add(fused, UNKNOWN, Pose(3.0, -1.0, 0.0), SECOND + 1)
+    seen, spec = add(fused, UNKNOWN, Pose(3.0, -1.0, 0.0), SECOND + 100 * MS)
     assert state_at(seen, spec, 5.25, 0.25) == OCCUPIED
     assert np.count_nonzero(seen == OCCUPIED) == 1
     assert spec.x_min == pytest.approx(place(one(UNKNOWN), SPEC, Pose(3.0, -1.0, 0.0))[1].x_min)
@@ -138,19 +139,107 @@ def test_a_track_interpolates_and_goes_stale():
     assert track.at(1500) == (5.0,)
     assert track.at(2500) == (10.0,)
     assert track.at(2000 + 300_000_000) is None
-    track.add(500, (7.0,))  # a bag that starts again
-    assert track.at(600) == (7.0,)
+
+
+def test_a_track_takes_late_messages_and_forgets_only_at_a_real_jump():
+    track = Track()
+    for k in (0, 10, 10, 30, 20, 40):  # one stamp twice, one message late
+        assert not track.add(10 * SECOND + k * MS, (float(k),))
+    assert track.at(10 * SECOND + 25 * MS) == (25.0,)
+    assert track.at(10 * SECOND + 5 * MS) == (5.0,)
+    assert track.add(SECOND, (7.0,))  # a bag that starts again
+    assert track.at(SECOND) == (7.0,)
+    assert track.at(10 * SECOND) is None
+
+
+def test_a_clock_set_back_by_little_is_noticed_when_it_goes_on():
+    track = Track()
+    for k in range(20):
+        track.add(SECOND + k * 10 * MS, (1.0,))
+    begins = [track.add(SECOND + k * 10 * MS + MS, (2.0,)) for k in range(5)]
+    assert begins == [False, False, False, False, True]
+    assert track.at(SECOND + 25 * MS) == (2.0,)
+    assert track.at(SECOND + 150 * MS) == (2.0,)  # nothing of the old clock's time is left
 
 
 def test_odometry_turns_the_short_way():
-    odometry = Odometry()
+    odometry = Odometry(0.3)
     odometry.add(0, 1.0, 2.0, yaw(math.pi - 0.1))
-    odometry.add(100, 3.0, 2.0, yaw(-math.pi + 0.1))
-    pose = odometry.at(50)
+    odometry.add(100 * MS, 3.0, 2.0, yaw(-math.pi + 0.1))
+    pose = odometry.at(50 * MS)
     assert (pose.x, pose.y) == (2.0, 2.0)
     assert abs(pose.yaw) == pytest.approx(math.pi)
     with pytest.raises(SegRosError, match="no rotation"):
-        odometry.add(200, 0.0, 0.0, (0, 0, 0, 0))
+        odometry.add(200 * MS, 0.0, 0.0, (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("says_twist", [True, False])
+def test_a_frame_before_its_odometry_gets_a_pose_carried_on(says_twist):
+    """20 m/s on a circle of 100 m, odometry at 5 Hz, the frame up to 0.2 s ahead of it."""
+    odometry = Odometry(0.3)
+
+    def truth(seconds):
+        angle = 0.2 * seconds
+        return Pose(100 * math.sin(angle), 100 - 100 * math.cos(angle), angle)
+
+    for k in range(6):
+        pose = truth(k * 0.2)
+        twist = (20.0, 0.0, 0.2) if says_twist else (0.0, 0.0, 0.0)
+        odometry.add(k * 200 * MS, pose.x, pose.y, yaw(pose.yaw), twist)
+        if k == 0 and not says_twist:
+            continue
+        asked = k * 0.2 + 0.19
+        said, true = odometry.at(round(asked * SECOND)), truth(asked)
+        assert math.hypot(said.x - true.x, said.y - true.y) < 0.1
+        assert said.yaw == pytest.approx(true.yaw, abs=1e-6)
+    assert odometry.at(SECOND + 301 * MS) is None
+
+
+def test_a_gap_in_odometry_is_not_bridged():
+    odometry = Odometry(0.3)
+    odometry.add(0, 0.0, 0.0, yaw(0), (10.0, 0.0, 0.0))
+    odometry.add(SECOND, 20.0, 0.0, yaw(0), (10.0, 0.0, 0.0))
+    assert odometry.at(100 * MS).x == pytest.approx(1.0)
+    assert odometry.at(500 * MS) is None
+    assert odometry.at(900 * MS).x == pytest.approx(19.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "turn", "twist", "reason"),
+    [
+        (math.nan, (0, 0, 0, 1), (0, 0, 0), "no vehicle's"),
+        (math.inf, (0, 0, 0, 1), (0, 0, 0), "no vehicle's"),
+        (1e12, (0, 0, 0, 1), (0, 0, 0), "no vehicle's"),
+        (0.0, (0, 0, 0, math.nan), (0, 0, 0), "no rotation"),
+        (0.0, (0, 0, 0, 1), (math.nan, 0, 0), "no vehicle's"),
+        (0.0, (0, 0, 0, 1), (1e6, 0, 0), "no vehicle's"),
+        (500.0, (0, 0, 0, 1), (0, 0, 0), "jumps by 500 m"),
+    ],
+)
+def test_odometry_of_no_vehicle_is_refused_and_changes_nothing(x, turn, twist, reason):
+    odometry = Odometry(0.3)
+    odometry.add(0, 0.0, 0.0, yaw(0))
+    with pytest.raises(SegRosError, match=reason):
+        odometry.add(100 * MS, x, 0.0, turn, twist)
+    assert odometry.at(100 * MS) == Pose(0.0, 0.0, 0.0)
+
+
+def test_a_pose_that_was_set_anew_is_believed_when_it_stays():
+    odometry = Odometry(0.3)
+    odometry.add(0, 0.0, 0.0, yaw(0))
+    for k in range(1, 5):
+        with pytest.raises(SegRosError, match="jumps by"):
+            odometry.add(k * 20 * MS, 500.0, 0.0, yaw(0))
+    odometry.add(100 * MS, 500.0, 0.0, yaw(0))
+    assert odometry.at(100 * MS).x == 500.0
+
+
+def test_a_pose_set_anew_leaves_nothing_fused():
+    fused = FusedGrid()
+    for k in range(5):
+        add(fused, FREE, Pose(0.0, 0.0, 0.0), SECOND + k * 100 * MS)
+    seen, _ = add(fused, UNKNOWN, Pose(11.5, 0.0, 0.0), SECOND + 410 * MS)
+    assert (seen == UNKNOWN).all()
 
 
 def test_attitude_is_roll_and_pitch_of_rep_103():
@@ -168,3 +257,35 @@ def test_a_slope_is_not_a_pitch_but_braking_is():
     level = Attitude(slope_seconds=0.0)
     level.add(0, pitch(-0.1))
     assert level.at(0)[1] == pytest.approx(-0.1)
+
+
+def test_an_imu_that_repeats_itself_or_comes_late_keeps_its_slope():
+    """Braking on the flat: as the same IMU says without the disorder."""
+    clean, messy = Attitude(5.0), Attitude(5.0)
+    for k in range(100):
+        stamp, turn = k * 10 * MS, pitch(0.02 if k > 50 else 0.0)
+        clean.add(stamp, turn)
+        messy.add(stamp, turn)
+        if k % 7 == 0:
+            messy.add(stamp, turn)
+        if k % 5 == 1:
+            messy.add(stamp - 5 * MS, turn)
+    assert clean.at(990 * MS)[1] > 0.015
+    assert messy.at(990 * MS) == pytest.approx(clean.at(990 * MS), abs=1e-12)
+
+
+def test_an_imu_of_another_run_starts_its_slope_anew():
+    imu = Attitude(5.0)
+    for k in range(50):
+        imu.add(60 * SECOND + k * 10 * MS, pitch(-0.1))
+    imu.add(SECOND, pitch(0.05))
+    assert imu.at(SECOND)[1] == pytest.approx(0.0, abs=1e-9)
+    assert imu.at(60 * SECOND) is None
+
+
+def test_an_orientation_of_no_vehicle_is_refused():
+    imu = Attitude(5.0)
+    imu.add(0, pitch(0.0))
+    with pytest.raises(SegRosError, match="pitch 86 degrees are no vehicle's"):
+        imu.add(10 * MS, pitch(1.5))
+    assert imu.at(10 * MS) == (0.0, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
@@ -86,7 +87,7 @@ def test_odometry_of_another_frame_is_said(tmp_path, client, scene):
         images.publish(image_message(scene[0].image, STAMP))
         _, values = client.diagnosis(lambda v: v["camera"] != "ok, mounting assumed")
         assert values["camera"] == (
-            "no grid: odometry is in frame 'map', grid_frame is 'odom'; make them the same"
+            "no grid: odometry: it is in frame 'map', grid_frame is 'odom'; make them the same"
         )
 
 
@@ -117,10 +118,10 @@ def fake_tf2(monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", module)
 
 
-def vehicle(**changes):
+def vehicle(on_refused=lambda _: None, **changes):
     from seg_ros.ros.vehicle import Vehicle
 
-    return Vehicle(None, {**DEFAULTS, **changes})
+    return Vehicle(None, {**DEFAULTS, **changes}, on_refused)
 
 
 @pytest.mark.usefixtures("fake_tf2")
@@ -218,3 +219,46 @@ def test_without_sources_the_parameters_stand(scene):
     assert vehicle().camera_at(camera, "camera", STAMP) == camera
     assert vehicle().pose_at(STAMP) is None
     assert vehicle().subscriptions() == {}
+
+
+def heard(vehicle, topic, message):
+    vehicle.subscriptions()[topic](message)
+
+
+def test_an_imu_without_orientation_is_not_used(scene):
+    refused = []
+    asked = vehicle(refused.append, attitude_source="imu")
+    message = imu(STAMP, 0.0)
+    message.orientation_covariance[0] = -1.0
+    heard(asked, topics.IMU, message)
+    assert "has no orientation" in refused[0]
+    with pytest.raises(SegRosError, match="has no orientation"):
+        asked.camera_at(camera_of(scene), "camera", STAMP)
+
+
+def test_odometry_of_another_frame_is_refused_where_nothing_converts_it():
+    asked = vehicle(grid_frame="odom")
+    message = odometry(STAMP, Pose(1.0, 2.0, 0.0))
+    message.child_frame_id = "gps"
+    heard(asked, topics.ODOMETRY, message)
+    with pytest.raises(SegRosError, match="of 'gps', not of base_frame 'base_link'"):
+        asked.pose_at(STAMP)
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_odometry_of_another_frame_is_converted_through_tf(monkeypatch):
+    """The antenna is 2 m behind and turned to the left: base_link ahead and to its right."""
+
+    found = SimpleNamespace(
+        transform=SimpleNamespace(
+            translation=SimpleNamespace(x=0.0, y=-2.0, z=-1.0), rotation=turned(-math.pi / 2, "z")
+        )
+    )
+    between = {("gps", "base_link"): found}
+    monkeypatch.setattr(FakeBuffer, "lookup_transform", lambda _, a, b, *__, **___: between[a, b])
+    asked = vehicle(grid_frame="odom", mounting_source="tf")
+    message = odometry(STAMP, Pose(10.0, 20.0, math.pi / 2))
+    message.child_frame_id = "gps"
+    heard(asked, topics.ODOMETRY, message)
+    pose = asked.pose_at(STAMP)
+    assert (pose.x, pose.y, pose.yaw) == pytest.approx((12.0, 20.0, 0.0))
