@@ -119,7 +119,7 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
         there = self.check(path, replace, resume)
         begun = self.work.exists()
         self.finished = resume and not begun and _RUN in there
-        """Whether the run to be resumed had come to its end."""
+        """Whether the run to be resumed had come to its end; it is published whole then."""
         if there and resume and not begun and not self.finished:
             raise SegRosError(f"{path} holds {', '.join(there)}, but of no replay; --replace them")
         self._lock = -1
@@ -137,9 +137,17 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
             raise SegRosError(f"cannot write into {path}: {error.strerror or error}") from error
         try:
             if resume and (self.work / _RUN).exists():
-                self._check(self.work / _RUN)
+                if self._check(self.work / _RUN):
+                    self._move()
+                    self.finished = True
                 return
-            for left in self.work.iterdir():
+            if resume and begun and _RUN in there:  # interrupted when all of it had been moved
+                self._check(path / _RUN)
+                shutil.rmtree(self.work)
+                self.finished = True
+                return
+            # First what says which run this is, or what is left would be resumed as that run's.
+            for left in sorted(self.work.iterdir(), key=lambda left: left.name != _RUN):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             self._write_run({})
         except OSError as error:
@@ -158,7 +166,12 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
 
         """
         there = [name for name in REPLAY_NAMES if (path / name).exists()]
-        if (path / UNFINISHED).exists() and not (replace or resume):
+        work = path / UNFINISHED
+        if work.is_symlink() or (work.exists() and not work.is_dir()):
+            raise SegRosError(f"{work} is not the folder of a run; move it out of the way")
+        if work.exists() and not (replace or resume):
+            if _is_locked(work):
+                raise SegRosError(f"another process is writing into {path}")
             raise SegRosError(
                 f"{path} holds a run that was interrupted; --resume it, or --replace it"
             )
@@ -182,21 +195,26 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
         if self._lock >= 0:
             self._unlock()
 
-    def _check(self, file: Path) -> None:
+    def _check(self, file: Path) -> bool:
+        """See that a file speaks of the same run; return whether that had come to its end."""
         try:
-            before = json.loads(file.read_text(encoding="utf-8"))["run"]
+            values = json.loads(file.read_text(encoding="utf-8"))
+            before, about = values["run"], values["about"]
+            keys = sorted({*self._run, *before})
+            finished = bool(about)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SegRosError(f"{file} cannot be read ({error}); --replace the run") from error
-        for key in sorted({*self._run, *before}):
+        for key in keys:
             old, new = before.get(key), self._run.get(key)
             if old != new:
                 raise SegRosError(
                     f"{self.path} was begun with {key} {old}, not {new}: it can be resumed only as "
                     "it was begun; choose another folder, or --replace it"
                 )
+        return finished
 
-    def _write_run(self, about: dict[str, Any]) -> None:
-        values = {"run": self._run, "about": about}
+    def _write_run(self, about: dict[str, Any], names: Sequence[str] = ()) -> None:
+        values = {"run": self._run, "about": about, "holds": list(names)}
         beside = self.work / f"{_RUN}.new"
         beside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         beside.replace(self.work / _RUN)
@@ -210,18 +228,46 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
     def publish(self, about: dict[str, Any]) -> None:
         """Move what is whole to its final place, the last of it what says that it is.
 
+        It can be killed at any moment: until the last move nothing there says that it is whole, and
+        resuming goes on with the moves.
+
         Args:
-            about: how the run went, as JSON can say it.
+            about: how the run went, as JSON can say it; not empty, for that means unfinished.
 
         """
-        self._write_run(about)
+        names = [name for name in REPLAY_NAMES if name == _RUN or (self.work / name).exists()]
+        self._write_run(about, names)
+        self._move()
+
+    def _move(self) -> None:
+        """Move what the run's file names, as far as that is still to be done."""
+        names = json.loads((self.work / _RUN).read_text(encoding="utf-8"))["holds"]
+        # An earlier run's goes first: never does it stand for what is of this one.
+        (self.path / _RUN).unlink(missing_ok=True)
         for name in REPLAY_NAMES:
             source, target = self.work / name, self.path / name
-            if source.exists():
-                if target.is_dir():
-                    shutil.rmtree(target)
+            if name in names and not source.exists():
+                continue  # it was moved before a kill
+            if target.exists():
+                target.replace(self.work / f"replaced.{name}")
+            if name in names:
                 source.replace(target)
         shutil.rmtree(self.work)
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock of a run's folder."""
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def write_video(bag: Path, path: Path, progress: Callable[[], object]) -> None:

@@ -1,7 +1,9 @@
 """Replays that are interrupted, at any moment and by anything, and go on to the same bytes."""
 
 import json
+import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +146,31 @@ def test_an_interrupted_run_is_resumed_to_the_same_bytes(drive, whole, tmp_path,
     figures = run(drive, tmp_path, lambda: again.append(1), resume=True)
     assert len(again) == COUNT - frame // SAVE_EVERY * SAVE_EVERY  # no frame is made without need
     assert figures["frames_out"] == COUNT - len(BAD)
+    assert_same(tmp_path, whole)
+
+
+@pytest.mark.parametrize(("moves", "replace"), [(1, False), (4, False), (3, True), (5, True)])
+def test_a_run_that_is_killed_while_it_is_published_is_resumed(
+    drive, whole, tmp_path, monkeypatch, moves, replace
+):
+    """Every step is tried in test_outputs.py; here with what a replay really writes."""
+    if replace:
+        shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    real, left = os.replace, [moves]
+
+    def move(source, target):
+        if UNFINISHED in str(source) and not str(source).endswith(".new"):
+            left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", move)
+    with pytest.raises(KeyboardInterrupt):
+        run(drive, tmp_path, replace=replace)
+    monkeypatch.setattr(os, "replace", real)
+    assert not (tmp_path / "run.json").exists()
+    assert run(drive, tmp_path, resume=True)["frames_out"] == COUNT - len(BAD)
     assert_same(tmp_path, whole)
 
 
