@@ -28,7 +28,7 @@ from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec
 from seg_ros.replay.job import EngineOptions, ReplayJob, finish, load_engine
-from seg_ros.replay.replay import MASK_FORMATS, Replay, ReplayOptions, make_pipelines
+from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines
 from seg_ros.results.outputs import ReplayFolder
 from seg_ros.results.result_bag import ResultBag, result_topic
 from seg_ros.results.topics import CAMERA_INFO, IMAGE_COMPRESSED
@@ -36,6 +36,7 @@ from seg_ros.results.video import H264Stream
 from seg_ros.segment.paint import overlay
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.bands import core_count
+from seg_ros.support.choices import MASK_FORMATS
 from seg_ros.support.tables import text_table
 from seg_ros.synthetic import SyntheticDrive
 

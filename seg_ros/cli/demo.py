@@ -1,7 +1,8 @@
-"""The live system on a drive: node, player and recorder as processes of their own, over DDS."""
+"""``seg_ros demo``: node, player and recorder as processes of their own, over DDS."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -12,23 +13,39 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from seg_ros.drive import COMPRESSED_IMAGE, SYNTHETIC, Drive, open_drive
+from seg_ros.cli.arguments import MODEL_HELP, add_camera, add_topic
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import load_camera
-from seg_ros.models.catalogue import find_model
-from seg_ros.results.outputs import OutputFolder, write_sheet, write_video
-from seg_ros.results.result_bag import GRID_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
-from seg_ros.support.tables import text_table
+from seg_ros.support.choices import DEFAULT_MODEL, SYNTHETIC
+
+if TYPE_CHECKING:
+    from seg_ros.drive import Drive
+
+SUMMARY = "run node, player and recorder on a drive"
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _SETTLE_SECONDS = 2.5
 """For the last frames, and for the diagnostics after them, which come once a second."""
 _LISTENING = "listening on"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Take a drive, a model and how it is played."""
+    command.add_argument("drive", nargs="?", default=SYNTHETIC, metavar="DRIVE")
+    add_topic(command)
+    command.add_argument("-o", "--out", type=Path, default=Path("out"), help="output folder")
+    command.add_argument("--rate", type=float, default=1.0, help="times real time (default 1)")
+    command.add_argument("--model", default=DEFAULT_MODEL, help=MODEL_HELP)
+    add_camera(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run them."""
+    return demo(
+        options.drive, options.topic, options.out, options.rate, options.model, options.camera
+    )
 
 
 def demo(
@@ -48,6 +65,14 @@ def demo(
         SegRosError: the drive cannot be opened, or one of the processes did not do its part.
 
     """
+    from tqdm import tqdm
+
+    from seg_ros.drive import COMPRESSED_IMAGE, open_drive
+    from seg_ros.ground.camera import load_camera
+    from seg_ros.models.catalogue import find_model
+    from seg_ros.results.outputs import OutputFolder, write_sheet, write_video
+    from seg_ros.results.result_bag import MASK_TOPIC, OVERLAY_TOPIC
+
     drive = open_drive(source, topic)
     found = find_model(model)
     camera = load_camera(camera_file) if camera_file else None
@@ -169,6 +194,9 @@ def _stop(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _print_figures(drive: Drive, summary: dict[str, Any], out: Path) -> None:
+    from seg_ros.results.result_bag import GRID_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
+    from seg_ros.support.tables import text_table
+
     counts, said = summary["counts"], summary["diagnostics"]
     frames = drive.frame_count
     print(

@@ -23,9 +23,10 @@ from seg_ros.drive.base import (
 )
 from seg_ros.drive.pictures import PICTURES, FolderDrive, by_number, read_picture
 from seg_ros.drive.read_ahead import read_ahead
-from seg_ros.drive.scene import SYNTHETIC, SceneDrive
+from seg_ros.drive.scene import SceneDrive
 from seg_ros.drive.video import VideoDrive
 from seg_ros.errors import SegRosError
+from seg_ros.support.choices import SYNTHETIC
 
 __all__ = [
     "CAMERA_INFO",
@@ -33,7 +34,6 @@ __all__ = [
     "COMPRESSED_VIDEO",
     "IMAGE",
     "PICTURES",
-    "SYNTHETIC",
     "Drive",
     "DriveFrame",
     "RawMessage",

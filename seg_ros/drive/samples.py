@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import Drive, DriveFrame
-from seg_ros.drive.scene import SYNTHETIC
 from seg_ros.errors import SegRosError
+from seg_ros.support.choices import SYNTHETIC
 
 
 def choose_frames(drive: Drive, count: int) -> list[NDArray[np.uint8]]:

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from seg_ros.drive.base import Drive, DriveFrame
 from seg_ros.ground.camera import CameraModel, Mounting
-
-SYNTHETIC = "synthetic"
-"""The name that stands for the procedural road scene."""
+from seg_ros.support.choices import SYNTHETIC
 
 
 class SceneDrive(Drive):

@@ -7,18 +7,11 @@ from importlib.util import find_spec
 
 from seg_ros.engines.base import Engine, EngineInfo, Inference, Platform, SharedEngine
 from seg_ros.errors import SegRosError
-
-RUNTIMES = ("auto", "tensorrt", "tensorrt_rtx", "openvino", "torch")
-"""Values of the ``runtime`` parameter and of ``--runtime``; after ``auto``, the fastest first."""
-
-PRECISIONS = ("auto", "fp16", "bf16", "fp32")
-"""Values of ``--precision``; after ``auto``, the fastest first and the safest last."""
+from seg_ros.support.choices import RUNTIMES
 
 _ON_GPU = ("tensorrt", "tensorrt_rtx")
 
 __all__ = [
-    "PRECISIONS",
-    "RUNTIMES",
     "Engine",
     "EngineInfo",
     "Inference",

@@ -15,21 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.engines import (
-    PRECISIONS,
-    RUNTIMES,
-    Engine,
-    Platform,
-    available_runtimes,
-    platform,
-    precisions,
-)
+from seg_ros.engines import Engine, Platform, available_runtimes, platform, precisions
 from seg_ros.engines.store import EngineKey, EngineMissingError, EngineStore, Entry
 from seg_ros.engines.verify import Decider, Limits, Verification, verify
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import Form, Model
 from seg_ros.models.network import Network
+from seg_ros.support.choices import PRECISIONS, RUNTIMES
 
 Report = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0 to 1; NaN: not known."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seg_ros.engines.base import EngineInfo, Inference
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
+from seg_ros.support.choices import MAX_FALSE_FREE, MIN_AGREEMENT
 
 FRAMES = 8
 """Frames compared, spread over the drive."""
@@ -63,9 +64,9 @@ class Limits:
 
     """
 
-    agreement: float = 0.99
+    agreement: float = MIN_AGREEMENT
     """At least this share of pixels has the reference's class."""
-    false_free: float = 0.001
+    false_free: float = MAX_FALSE_FREE
     """At most this share of what the reference calls not driveable is driveable to the engine."""
 
     def __post_init__(self) -> None:

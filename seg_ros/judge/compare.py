@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from seg_ros.drive.base import Drive, DriveFrame
 from seg_ros.drive.read_ahead import read_ahead
-from seg_ros.engines import PRECISIONS, RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.judge.evaluate import Scores, confusion_matrix, scores
 from seg_ros.labels import UNLABELLED, ClassLabel, Kind, LabelSet
@@ -31,6 +30,7 @@ from seg_ros.results.outputs import OutputFolder
 from seg_ros.results.video import OverlayVideo
 from seg_ros.segment.paint import contact_sheet, difference, overlay
 from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.choices import PRECISIONS, RUNTIMES
 from seg_ros.support.provenance import checksums, versions
 from seg_ros.support.statistics import percentile
 from seg_ros.support.tables import text_table

@@ -17,9 +17,8 @@ from seg_ros.labels import LabelSet, bundled_label_sets, load_label_set
 from seg_ros.models import huggingface
 from seg_ros.models.names import label_set_of
 from seg_ros.models.options import UNSAID, NetworkOptions, file_beside, load_beside
+from seg_ros.support.choices import DEFAULT_MODEL
 
-DEFAULT = "default"
-"""The name that stands for the catalogue's default model."""
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 """Files that are taken for weights of a SegFormer."""
 
@@ -77,7 +76,7 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
     )
 
 
-def find_model(model: str = DEFAULT, labels: str = "") -> Model:
+def find_model(model: str = DEFAULT_MODEL, labels: str = "") -> Model:
     """Find a model by catalogue name, as a file or folder, or on the Hugging Face hub.
 
     Reads no weights, and imports neither torch nor onnx. A hub model that is not in the local
@@ -95,7 +94,7 @@ def find_model(model: str = DEFAULT, labels: str = "") -> Model:
 
     """
     for entry in catalogue():
-        if model == entry.name or (model == DEFAULT and entry.is_default):
+        if model == entry.name or (model == DEFAULT_MODEL and entry.is_default):
             _check_sum(entry)
             return Model(entry.name, entry.path, load_label_set(labels or entry.labels))
     if not model:
@@ -111,7 +110,7 @@ def find_model(model: str = DEFAULT, labels: str = "") -> Model:
     if huggingface.HUB_NAME.fullmatch(model) and not path.exists():
         folder = huggingface.fetch(model)
         return _describe(folder, model.replace("/", "--"), Form.CHECKPOINT, labels)
-    names = ", ".join([DEFAULT, *(entry.name for entry in catalogue())])
+    names = ", ".join([DEFAULT_MODEL, *(entry.name for entry in catalogue())])
     raise SegRosError(
         f"model {model!r} is neither in the catalogue ({names}) nor an .onnx file, a checkpoint "
         f"({', '.join(CHECKPOINT_SUFFIXES)}), a Hugging Face folder, or a hub name (owner/name)"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seg_ros import __version__
-from seg_ros.drive import SYNTHETIC, open_drive
+from seg_ros.drive import open_drive
 from seg_ros.drive.base import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel, load_camera
@@ -25,6 +25,7 @@ from seg_ros.results.outputs import ReplayFolder, write_sheet
 from seg_ros.results.video import write_mp4
 from seg_ros.segment.pipeline import Pipeline
 from seg_ros.segment.segmenter import Segmenter
+from seg_ros.support.choices import SYNTHETIC
 from seg_ros.support.progress import EngineProgress
 from seg_ros.support.provenance import checksums
 from seg_ros.support.tables import text_table

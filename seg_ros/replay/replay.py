@@ -44,9 +44,6 @@ from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.bands import core_count
 from seg_ros.support.in_order import in_order
 
-MASK_FORMATS = ("raw", "png")
-"""How masks may be written: ``Image`` mono8, or ``CompressedImage`` as PNG; both are lossless."""
-
 _WANTED = Output.MASK | Output.OVERLAY | Output.GRID | Output.CONTACTS | Output.MEAN_CONFIDENCE
 _JPEG_QUALITY = 80
 _AHEAD = 2

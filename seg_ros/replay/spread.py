@@ -23,7 +23,6 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Protocol
 
-from seg_ros.drive import SYNTHETIC
 from seg_ros.drive.base import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
@@ -39,6 +38,7 @@ from seg_ros.replay.job import (
 from seg_ros.replay.replay import Replay, bag_topics, picture_size
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State, read_notes
 from seg_ros.results.outputs import ReplayFolder
+from seg_ros.support.choices import SYNTHETIC
 
 PIECE = 20 * SAVE_EVERY
 """Frames of a piece: enough that opening the drive and an engine is little beside them."""

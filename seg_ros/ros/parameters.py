@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from seg_ros.drive.image_size import MAX_PIXELS
-from seg_ros.engines import PRECISIONS, RUNTIMES
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import Mounting
 from seg_ros.ground.grid_spec import PROFILES, GridRules, GridSpec, parse_polygon
-from seg_ros.models.catalogue import DEFAULT
 from seg_ros.results import topics
+from seg_ros.support.choices import DEFAULT_MODEL, PRECISIONS, RUNTIMES
 from seg_ros.support.pixels import parse_pixel, parse_size
 
 TRANSPORTS = tuple(topics.TRANSPORTS)
@@ -92,7 +91,7 @@ PARAMETERS = (
     ParameterSpec("autostart", True, "configure and activate on start"),
     ParameterSpec(
         "model",
-        DEFAULT,
+        DEFAULT_MODEL,
         "catalogue name (`seg_ros models`), ONNX file, checkpoint file or folder, or hub name",
         reload=True,
     ),

@@ -17,8 +17,9 @@ from seg_ros.engines.build import Check, Wish, open_engine
 from seg_ros.engines.verify import FRAMES
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
-from seg_ros.models.catalogue import DEFAULT, find_model
+from seg_ros.models.catalogue import find_model
 from seg_ros.segment.upsample import argmax_upsampled, confidence_upsampled, mean_confidence
+from seg_ros.support.choices import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Segmenter:
     @classmethod
     def load(
         cls,
-        model: str = DEFAULT,
+        model: str = DEFAULT_MODEL,
         labels: str = "",
         runtime: str = "auto",
         threads: int = 0,

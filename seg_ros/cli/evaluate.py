@@ -1,0 +1,59 @@
+"""``seg_ros evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seg_ros.cli.arguments import MODEL_HELP, add_engine, add_json, check_json, load, write_json
+
+SUMMARY = "score a model on labelled images"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Take a model and a data set."""
+    command.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    command.add_argument("dataset", type=Path, metavar="DATASET", help="folder of labelled images")
+    command.add_argument("--split", default="", help="part of the data set (default val)")
+    add_engine(command)
+    command.add_argument("-o", "--out", type=Path, help="folder for confusion.png and worst.png")
+    command.add_argument("--replace", action="store_true", help="replace pictures already there")
+    add_json(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score it."""
+    from tqdm import tqdm
+
+    from seg_ros.judge.datasets import open_dataset
+    from seg_ros.judge.evaluate import (
+        EVALUATION_NAMES,
+        evaluate,
+        evaluation_table,
+        write_pictures,
+    )
+    from seg_ros.results.outputs import OutputFolder
+
+    check_json(options.json)
+    folder = OutputFolder(options.out, options.replace, EVALUATION_NAMES) if options.out else None
+    segmenter = load(options)
+    dataset = open_dataset(options.dataset, segmenter.labels, options.split)
+    with tqdm(total=len(dataset.images), unit="image", desc="evaluate") as bar:
+        evaluation = evaluate(segmenter, dataset, on_image=bar.update)
+    print(evaluation_table(evaluation))
+    if options.json:
+        info = segmenter.engine_info
+        values = {
+            "model": segmenter.model_name,
+            "engine": f"{info.runtime} {info.precision}",
+            "dataset": str(options.dataset),
+            "layout": dataset.layout,
+            "split": dataset.split,
+            **evaluation.as_dict(),
+        }
+        write_json(options.json, values)
+    if folder:
+        write_pictures(evaluation, folder.work)
+        folder.publish()
+        print(f"look at {options.out}/confusion.png and worst.png")
+    return 0

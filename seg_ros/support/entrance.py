@@ -1,0 +1,71 @@
+"""Where a command begins and ends: signals, exit codes, and one line for whatever went wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from seg_ros.errors import SegRosError
+
+_LINE = 600
+"""Characters of a message that are shown: a file's content may be in it."""
+
+
+def one_line(text: str) -> str:
+    """Return a message as one line of sensible length that no terminal takes for commands."""
+    flat = " ".join(text.split())
+    flat = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in flat)
+    return flat if len(flat) <= _LINE else f"{flat[: _LINE - 3]}..."
+
+
+def enter(name: str, work: Callable[[], int], verbose: bool = False) -> int:
+    """Run a command; return its exit code.
+
+    Args:
+        name: of the command, for its messages.
+        work: what it does; returns the exit code.
+        verbose: show where an error came from.
+
+    Returns:
+        The command's own code; 1 after an error, said in one line; 130 after Ctrl-C; 141 where
+        who read the output has gone (as a shell calls a process that SIGPIPE ended).
+
+    """
+    # From here on Ctrl-C and termination unwind, so that nothing is left behind.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = work()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _say(name, "interrupted")
+        return 130
+    except BrokenPipeError:
+        # What Python still has to flush at its end goes nowhere instead of into another error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except SegRosError as error:
+        _trace(verbose)
+        _say(name, str(error))
+        return 1
+    except Exception as error:  # a bug, whatever the input was: every known error is caught below
+        _trace(verbose)
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        more = "" if verbose else ", with what -v shows"
+        report = f"a bug of seg_ros; please report it to its issue tracker{more}"
+        _say(name, f"{report}: {said}")
+        return 1
+    return code
+
+
+def _say(name: str, message: str) -> None:
+    print(f"{name}: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def _trace(verbose: bool) -> None:
+    if verbose:
+        import traceback
+
+        traceback.print_exc()
