@@ -393,7 +393,7 @@ def replaced(path, content):
         (
             replaced("images/val/0_11.png", b"\x89PNG\r\n\x1a\n but no more"),
             "",
-            "images/val/0_11.png: PNG image of 20 bytes is damaged or cut off in its header; replace it",
+            "images/val/0_11.png: PNG image of 20 bytes is damaged or cut off in its header",
         ),
         (replaced("images/val/0_11.png", b"GIF89a"), "", "images/val/0_11.png: compressed image"),
         (replaced("annotations/val/0_9.png", b"GIF89a"), "", "0_9.png is not a PNG"),
