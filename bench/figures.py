@@ -22,7 +22,8 @@ from seg_ros.drive.messages import bag_messages
 from seg_ros.ground.grid_spec import FirstContacts
 from seg_ros.labels import load_label_set
 from seg_ros.report.page.parts import shown_positions
-from seg_ros.report.report import FIGURES_NAME, RunInfo, write_report
+from seg_ros.report.report import FIGURES_NAME, write_report
+from seg_ros.report.run_values import RunInfo
 from seg_ros.results.figures import FrameFigures, FrameJudge
 from seg_ros.results.result_bag import OVERLAY_TOPIC, ResultBag
 from seg_ros.segment.output import Processed

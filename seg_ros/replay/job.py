@@ -19,7 +19,8 @@ from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import find_model
 from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines
 from seg_ros.replay.run_files import FIGURES, RESULT, VIDEO, State, read_notes
-from seg_ros.report.report import RunInfo, report_values, write_report
+from seg_ros.report.report import write_report
+from seg_ros.report.run_values import RunInfo, report_values
 from seg_ros.results.figures import FrameFigures, read_figures
 from seg_ros.results.outputs import ReplayFolder, write_sheet
 from seg_ros.results.video import write_mp4

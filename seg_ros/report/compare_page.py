@@ -9,26 +9,36 @@ from typing import Any
 
 from seg_ros.report.page import (
     Chart,
-    Moment,
     Page,
     PictureRows,
     Screen,
     Series,
     Swatch,
-    Timeline,
     write_page,
 )
 from seg_ros.report.page.parts import (
     css,
     facts,
     latency_histogram,
-    moment_name,
+    moments_of,
     percent,
     round_up,
+    timeline_of,
+    title,
     video_pictures,
     video_screen,
 )
 from seg_ros.support.statistics import percentile
+
+_MOMENTS = (
+    ("largest_disagreement", "Largest disagreement", "agreement", "{:.1%} agree"),
+    (
+        "least_driveable_agreement",
+        "Least agreement on driveable area",
+        "driveable_iou",
+        "driveable IoU {:.1%}",
+    ),
+)
 
 
 def write_compare_page(
@@ -46,11 +56,10 @@ def write_compare_page(
         SegRosError: the video cannot be read, or the page cannot be written.
 
     """
-    columns = values["frames"]
-    timeline = Timeline(tuple(columns["index"]), tuple(columns["stamp_ns"]))
+    timeline = timeline_of(values)
     names, drive = [values[key]["name"] for key in "ab"], Path(values["drive"]).name
     page = Page(
-        title=f"{'' if values['finished'] else 'UNFINISHED: '}{' and '.join(names)} on {drive}",
+        title=title(values, f"{' and '.join(names)} on {drive}"),
         subtitle="; ".join(
             f"{k.upper()}: {values[k]['model']}, {_engine(values[k])}" for k in "ab"
         ),
@@ -64,7 +73,7 @@ def write_compare_page(
             if c["mean_share"]
         ),
         charts=_charts(values),
-        moments=_moments(values, timeline, pictures),
+        moments=moments_of(values, _MOMENTS, lambda i: pictures(timeline.index[i])),
         facts=_facts(values),
     )
     write_page(page, path)
@@ -88,33 +97,6 @@ def _facts(values: dict[str, Any]) -> tuple[tuple[str, tuple[tuple[str, str], ..
     )
     unlike = (("What they disagree on most", pairs),) if pairs else ()
     return *unlike, *facts(values, run)
-
-
-def _moments(
-    values: dict[str, Any], timeline: Timeline, pictures: Callable[[int], PictureRows]
-) -> tuple[tuple[str, tuple[Moment, ...]], ...]:
-    groups = []
-    for key, column, title, text in (
-        ("largest_disagreement", "agreement", "Largest disagreement", "{:.1%} agree"),
-        (
-            "least_driveable_agreement",
-            "driveable_iou",
-            "Least agreement on driveable area",
-            "driveable IoU {:.1%}",
-        ),
-    ):
-        moments = tuple(
-            Moment(
-                position,
-                moment_name(timeline, position),
-                text.format(values["frames"][column][position]),
-                pictures(timeline.index[position]),
-            )
-            for position in values["notable"][key]
-        )
-        if moments:
-            groups.append((title, moments))
-    return tuple(groups)
 
 
 def _banners(values: dict[str, Any]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:

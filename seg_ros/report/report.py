@@ -1,26 +1,19 @@
-"""The page a person looks at after a replay, and the same figures for a program.
-
-``report_values`` is the one source of both: what ``--json`` writes is what the page shows.
-"""
+"""The page a person looks at after a replay, of the same figures as its JSON."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from seg_ros.drive.base import Drive
 from seg_ros.drive.images import decode_compressed
 from seg_ros.errors import SegRosError
-from seg_ros.labels import LabelSet
 from seg_ros.report.page import (
     Chart,
-    Moment,
     Page,
     PictureRows,
     Screen,
@@ -33,19 +26,19 @@ from seg_ros.report.page.parts import (
     css,
     facts,
     latency_histogram,
-    moment_name,
-    most,
+    moments_of,
     percent,
     round_up,
     shown_positions,
     small_jpeg,
+    timeline_of,
+    title,
     video_screen,
 )
-from seg_ros.results.figures import AHEAD, FrameFigures, read_figures
+from seg_ros.report.run_values import RunInfo, report_values
+from seg_ros.results.figures import AHEAD, read_figures
 from seg_ros.results.outputs import draw_grid
 from seg_ros.results.result_bag import GRID_TOPIC, OVERLAY_TOPIC, read_result
-from seg_ros.support.provenance import versions
-from seg_ros.support.statistics import percentile
 
 REPORT_NAME = "report.html"
 FIGURES_NAME = "frames.jsonl"
@@ -53,113 +46,16 @@ FIGURES_NAME = "frames.jsonl"
 _SAID = 12
 """Rejected frames that are listed; the rest are counted."""
 
-
-@dataclass(frozen=True)
-class RunInfo:
-    """What was run on what; the frames' figures are beside it."""
-
-    drive: str
-    """What the user called it."""
-    labels: LabelSet
-    model: str
-    engine: str
-    """Runtime and precision."""
-    device: str
-    frames_in: int
-    """Frames the drive gave; those without figures were rejected."""
-    seconds: float
-    """From the first frame to the last output."""
-    rejections: tuple[str, ...] = ()
-    """Why frames were rejected, one line each."""
-    problems: tuple[str, ...] = ()
-    """What else went wrong: a damaged drive, no grid."""
-    finished: bool = True
-    """Whether the drive was read to its end."""
-    command: str = ""
-    """The command line, as a shell takes it."""
-    started: str = ""
-    """When, ISO 8601 with the offset from UTC."""
-    inputs: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of the files read (:func:`seg_ros.support.provenance.checksums`)."""
-    outputs: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of the files written."""
-
-
-def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any]:
-    """Everything about a run as JSON takes it: totals, then ``frames`` as one list per figure.
-
-    Times are in milliseconds and seconds, distances in metres, shares of 1. ``Infinity`` as a
-    distance ahead is free as far as is seen, null is not known.
-
-    Raises:
-        SegRosError: there is no frame.
-
-    """
-    columns = _columns(frames, len(run.labels))
-    count = len(columns["index"])
-    if not count:
-        raise SegRosError(f"nothing of {run.drive} was judged, so there is nothing to report")
-    ahead = [float(v) for v in columns["contact_ahead_m"] if v is not None]
-    confidence = [v for v in columns["confidence"] if v is not None]
-    shares = columns["class_shares"]
-    return {
-        "drive": run.drive,
-        "finished": run.finished,
-        "frames_in": run.frames_in,
-        "frames_out": count,
-        "rejected": run.frames_in - count,
-        "seconds": run.seconds,
-        "frames_per_second": count / run.seconds if run.seconds else None,
-        "engine_p50_ms": percentile(columns["engine_ms"], 50),
-        "engine_p99_ms": percentile(columns["engine_ms"], 99),
-        "latency_p50_ms": percentile(columns["latency_ms"], 50),
-        "latency_p99_ms": percentile(columns["latency_ms"], 99),
-        "model": run.model,
-        "engine": run.engine,
-        "device": run.device,
-        "driveable_share": float(np.mean(columns["driveable_share"])),
-        "confidence": float(np.mean(confidence)) if confidence else None,
-        "contact_ahead_p50_m": _number(float(np.median(ahead))) if ahead else None,
-        "problems": list(run.problems),
-        "rejections": list(run.rejections),
-        "classes": [
-            {
-                "name": label.name,
-                "color": list(label.color),
-                "driveable": label.driveable,
-                "mean_share": float(np.mean(share)),
-            }
-            for label, share in zip(run.labels.classes, shares, strict=True)
-        ],
-        "notable": {
-            "lowest_confidence": most([None if v is None else -v for v in columns["confidence"]]),
-            "largest_change": most(columns["changed_share"]),
-            "most_driveable_lost": most(columns["driveable_lost"]),
-        },
-        "command": run.command,
-        "started": run.started,
-        "versions": versions(),
-        "inputs": run.inputs,
-        "outputs": run.outputs,
-        "frames": columns,
-    }
-
-
-def _columns(frames: Iterable[FrameFigures], class_count: int) -> dict[str, Any]:
-    names = [name for name in FrameFigures.__dataclass_fields__ if name != "class_shares"]
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    shares: list[list[float]] = [[] for _ in range(class_count)]
-    for frame in frames:
-        for name in names:
-            columns[name].append(_number(getattr(frame, name)))
-        for column, share in zip(shares, frame.class_shares, strict=True):
-            column.append(share)
-    return {**columns, "class_shares": shares}
-
-
-def _number(value: Any) -> Any:
-    """Put an infinite distance as JSON can say it."""
-    return "Infinity" if value == math.inf else value
+_MOMENTS = (
+    ("lowest_confidence", "Least sure", "confidence", "confidence {:.3f}"),
+    ("largest_change", "Largest change between neighbours", "changed_share", "{:.1%} changed"),
+    (
+        "most_driveable_lost",
+        "Most driveable area lost",
+        "driveable_lost",
+        "{:.1%} of the picture no longer driveable",
+    ),
+)
 
 
 def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
@@ -178,8 +74,7 @@ def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
 
     """
     values = report_values(run, read_figures(folder / FIGURES_NAME))
-    columns = values["frames"]
-    timeline = Timeline(tuple(columns["index"]), tuple(columns["stamp_ns"]))
+    timeline = timeline_of(values)
     notable = sorted({i for positions in values["notable"].values() for i in positions})
     screen, overlays = _screen(folder, timeline, notable)
     pictures = _Pictures(
@@ -188,7 +83,7 @@ def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
         grids=_grid_pictures(folder, timeline, notable),
     )
     page = Page(
-        title=f"{'' if run.finished else 'UNFINISHED: '}{Path(run.drive).name}",
+        title=title(values, Path(run.drive).name),
         subtitle=f"{run.model} on {run.engine}, {run.device}",
         banners=_banners(run, values),
         tiles=_tiles(values),
@@ -196,7 +91,7 @@ def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
         screen=screen,
         legend=_legend(values),
         charts=_charts(values),
-        moments=_moments(values, timeline, pictures),
+        moments=moments_of(values, _MOMENTS, pictures.of),
         facts=facts(
             values,
             {
@@ -337,31 +232,6 @@ class _Pictures:
             for row in kinds
         )
         return tuple(row for row in rows if row)
-
-
-def _moments(
-    values: dict[str, Any], timeline: Timeline, pictures: _Pictures
-) -> tuple[tuple[str, tuple[Moment, ...]], ...]:
-    columns = values["frames"]
-    titles = (
-        ("lowest_confidence", "Least sure", "confidence", "confidence {:.3f}"),
-        ("largest_change", "Largest change between neighbours", "changed_share", "{:.1%} changed"),
-        (
-            "most_driveable_lost",
-            "Most driveable area lost",
-            "driveable_lost",
-            "{:.1%} of the picture no longer driveable",
-        ),
-    )
-    groups = []
-    for key, title, column, text in titles:
-        moments = []
-        for i in values["notable"][key]:
-            words = text.format(columns[column][i])
-            moments.append(Moment(i, moment_name(timeline, i), words, pictures.of(i)))
-        if moments:
-            groups.append((title, tuple(moments)))
-    return tuple(groups)
 
 
 def _screen(folder: Path, timeline: Timeline, notable: Sequence[int]) -> tuple[Screen, _Jpegs]:

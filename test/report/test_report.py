@@ -18,7 +18,8 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.grid_spec import GridSpec
 from seg_ros.labels import ClassLabel, Kind, LabelSet
 from seg_ros.report.page import Chart, Page, Screen, Series, Timeline, parts, write_page
-from seg_ros.report.report import RunInfo, report_values, write_report
+from seg_ros.report.report import write_report
+from seg_ros.report.run_values import RunInfo, report_values
 from seg_ros.results.figures import FrameFigures
 from seg_ros.results.result_bag import GRID_TOPIC, OVERLAY_TOPIC, ResultBag
 from seg_ros.results.video import OverlayVideo

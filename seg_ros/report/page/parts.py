@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seg_ros.drive.images import encode_jpeg
 from seg_ros.errors import SegRosError
-from seg_ros.report.page import Chart, Screen, Series, Timeline
+from seg_ros.report.page import Chart, Moment, PictureRows, Screen, Series, Timeline
 from seg_ros.support.statistics import percentile
 
 VIDEO_BYTES = 24 * 2**20
@@ -40,6 +40,44 @@ def most(values: Sequence[float | None]) -> list[int]:
         if len(chosen) == _MOMENTS:
             break
     return chosen
+
+
+def title(values: dict[str, Any], name: str) -> str:
+    """Title of the page of a drive: the first word says when it was not read to its end."""
+    return name if values["finished"] else f"UNFINISHED: {name}"
+
+
+def timeline_of(values: dict[str, Any]) -> Timeline:
+    """When the frames of the figures were."""
+    columns = values["frames"]
+    return Timeline(tuple(columns["index"]), tuple(columns["stamp_ns"]))
+
+
+def moments_of(
+    values: dict[str, Any],
+    kinds: Sequence[tuple[str, str, str, str]],
+    pictures: Callable[[int], PictureRows],
+) -> tuple[tuple[str, tuple[Moment, ...]], ...]:
+    """Return the frames most worth looking at, in groups of a kind; kinds without any are left out.
+
+    Args:
+        values: figures of a drive; ``notable`` has the positions of each kind.
+        kinds: for each its key there, its title, the figure it is about, and how that is said.
+        pictures: gives the pictures of a position.
+
+    """
+    timeline, columns = timeline_of(values), values["frames"]
+    groups = (
+        (
+            name,
+            tuple(
+                Moment(i, moment_name(timeline, i), text.format(columns[column][i]), pictures(i))
+                for i in values["notable"][key]
+            ),
+        )
+        for key, name, column, text in kinds
+    )
+    return tuple(group for group in groups if group[1])
 
 
 def css(color: Sequence[int]) -> str:
