@@ -223,7 +223,7 @@ def finish(
     write_sheet(work / RESULT, drive, engine.labels, work / "sheet.png", shown)
     notes = read_notes(work)
     problems = [note for note in notes if not note.startswith(_REJECTED)]
-    if camera is None and drive.camera_problem:
+    if camera is None and drive.camera_problem and not any(f.contact_ahead_m for f in frames):
         problems.append(f"no grid: {drive.camera_problem}")
     if damage:
         problems.append(str(damage))

@@ -24,6 +24,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid_spec import occupancy_values
 from seg_ros.labels import LabelSet
+from seg_ros.replay.cameras import FrameCameras
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State
 from seg_ros.results.figures import FrameJudge
 from seg_ros.results.result_bag import (
@@ -80,6 +81,8 @@ class _Made:
     """Those recorded with the frame, then what was made of it."""
     latency_ms: float = 0.0
     problem: str = ""
+    notes: tuple[str, ...] = ()
+    """What went wrong beside it."""
 
 
 class Replay:
@@ -88,7 +91,7 @@ class Replay:
     Args:
         drive: the frames.
         pipelines: what happens to each; as many frames are worked on at a time.
-        camera: the camera, instead of the drive's own.
+        camera: the camera, instead of the drive's own, whose CameraInfo is followed.
         options: what may be chosen.
         on_frame: called after every frame.
         on_note: called with the reason for every frame left out, and once if there is no grid.
@@ -105,7 +108,7 @@ class Replay:
         on_note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._drive = drive
-        self._camera = camera or drive.camera
+        self._camera = camera
         self._options = options or ReplayOptions()
         self._segmenter = pipelines[0].segmenter
         self._workers = len(pipelines)
@@ -167,25 +170,33 @@ class Replay:
         return damage
 
     def _made(self, start: int, stop: int | None) -> Iterator[_Made]:
-        frames = read_ahead(self._drive.frames(start, stop), _AHEAD)
+        cameras = FrameCameras(self._drive, self._camera)
+        frames = read_ahead(cameras.along(self._drive.frames(start, stop), start), _AHEAD)
         return in_order(self._make, frames, self._workers, self._workers + _AHEAD)
 
-    def _make(self, frame: DriveFrame) -> _Made:
+    def _make(self, taken: tuple[DriveFrame, CameraModel | None, str]) -> _Made:
         """Take a frame from its data to its messages."""
+        frame, camera, note = taken
+        notes = [note] if note else []
         start = time.perf_counter()
         recorded: list[_Message] = [
             (m.topic.name, m.data) for m in (frame.raw, *frame.camera_infos) if m
         ]
         try:
-            image = frame.decode()
-            camera = self._camera and self._camera.fitted(image.shape[1], image.shape[0])
+            image = _decoded(frame)
+            try:
+                camera = camera and camera.fitted(image.shape[1], image.shape[0])
+            except SegRosError as error:  # another size: the mask is as good as ever
+                camera = None
+                notes.append(f"no grid: {error}")
             done = self._process(image, camera)
         except SegRosError as error:
-            return _Made(frame, messages=tuple(recorded), problem=str(error))
+            return _Made(frame, None, tuple(recorded), problem=str(error), notes=tuple(notes))
         if not self._drive.topics and self._options.camera:
             recorded = list(_camera_messages(frame, image, camera))
         messages = (*recorded, *self._messages(frame, done))
-        return _Made(frame, done, messages, (time.perf_counter() - start) * 1e3)
+        latency_ms = (time.perf_counter() - start) * 1e3
+        return _Made(frame, done, messages, latency_ms, notes=tuple(notes))
 
     def _process(self, image: NDArray[np.uint8], camera: CameraModel | None) -> Processed:
         pipeline = self._free.get()
@@ -222,6 +233,8 @@ class Replay:
         for topic, data in made.messages:
             if topic in files.bag:
                 files.bag.write(topic, frame.stamp_ns, data)
+        for note in made.notes:
+            self._note(note, files)
         if done is None or done.overlay is None:
             self._note(f"frame {frame.index}: {made.problem}", files)
             return
@@ -240,7 +253,7 @@ class Replay:
         for index in range(start - 1, -1, -1):
             for frame in self._drive.frames(index, index + 1):
                 try:
-                    return self._process(frame.decode(), None).mask
+                    return self._process(_decoded(frame), None).mask
                 except SegRosError:
                     continue
         return None
@@ -269,6 +282,16 @@ def bag_topics(drive: Drive, options: ReplayOptions) -> list[BagTopic]:
     return [*made, result_topic(IMAGE_COMPRESSED), result_topic(CAMERA_INFO)]
 
 
+def _decoded(frame: DriveFrame) -> NDArray[np.uint8]:
+    """Decode a frame; whatever a decoder raises is that frame's problem alone."""
+    try:
+        return frame.decode()
+    except SegRosError:
+        raise
+    except Exception as error:
+        raise SegRosError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+
+
 def _camera_messages(
     frame: DriveFrame, image: NDArray[np.uint8], camera: CameraModel | None
 ) -> Iterator[_Message]:
@@ -289,7 +312,7 @@ def picture_size(drive: Drive) -> tuple[int, int]:
     """Return (height, width) of the first frame that can be decoded."""
     for frame in drive.frames():
         try:
-            height, width, _ = frame.decode().shape
+            height, width, _ = _decoded(frame).shape
         except SegRosError:
             continue
         return height, width
