@@ -27,25 +27,12 @@ import onnx
 import torch
 import yaml
 from onnx import TensorProto, helper, numpy_helper
+from recipe.light import make_dusk, make_night
+from recipe.network import FoldedSegformer, load_model, save_folder
+from recipe.samples import CLASSES, INPUT_SIZE, MEAN, STD, VOID, Sample, load_split
+from recipe.scores import evaluate, resize_frame, torch_predictor
 from torch import Tensor
 from torch.nn.functional import interpolate
-from train import (
-    CLASSES,
-    INPUT_SIZE,
-    MEAN,
-    STD,
-    VOID,
-    FoldedSegformer,
-    Sample,
-    evaluate,
-    load_model,
-    load_split,
-    make_dusk,
-    make_night,
-    resize_frame,
-    save_folder,
-    torch_predictor,
-)
 from transformers import SegformerForSemanticSegmentation
 
 from seg_ros.labels import load_label_set
