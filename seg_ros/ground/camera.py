@@ -24,6 +24,14 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.calibration import check_calibration
 
 _COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+_UNDISTORTED = frozenset(
+    ("", "none", "no_distortion", "undistorted", "rectified", "ideal", "pinhole", "perspective")
+)
+"""What drivers call a lens without distortion; REP 104 and CameraInfo have no name for it."""
+_SAME_AS_PLUMB_BOB_AT_ZERO = frozenset(
+    ("brown_conrady", "inverse_brown_conrady", "modified_brown_conrady", "radtan")
+)
+"""Models that cannot be told from ``plumb_bob`` only where all their coefficients are zero."""
 
 # Body (x forward, y left, z up) from optical (x right, y down, z forward).
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -210,15 +218,27 @@ class CameraModel:
     ) -> CameraModel:
         """Build from the fields of sensor_msgs/CameraInfo: ``k`` row-major 3x3, ``d`` any length.
 
-        An empty distortion model, or coefficients that are all zero, is no distortion.
+        Coefficients that are all zero or absent are no distortion, where the model is a known one,
+        empty, ``none`` or what else drivers call a lens without distortion.
 
         Raises:
-            SegRosError: as for the class, or ``k`` has not nine values.
+            SegRosError: as for the class, ``k`` has not nine values, or there are coefficients
+                while the model's name says that there is no distortion.
 
         """
         if len(k) != 9:
             raise SegRosError(f"camera matrix K has {len(k)} values; it needs 9, row by row")
         distortion = tuple(float(c) for c in d) if any(d) else ()
+        name = str(distortion_model).strip().lower().replace(" ", "_").replace("-", "_")
+        if name in _COEFFICIENTS:
+            distortion_model = name
+        elif name in _UNDISTORTED or (name in _SAME_AS_PLUMB_BOB_AT_ZERO and not distortion):
+            if distortion and name:
+                raise SegRosError(
+                    f"distortion model {distortion_model!r} says there is none, but there are "
+                    f"coefficients {list(distortion)}; use one of {', '.join(_COEFFICIENTS)}"
+                )
+            distortion_model = ""
         return cls(
             width=int(width),
             height=int(height),

@@ -6,7 +6,7 @@ them. Importing this needs no ROS.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seg_ros.segment.output import Output
@@ -82,9 +82,12 @@ IMAGE_FFMPEG = Topic(
 CAMERA_INFO = Topic(
     "camera_info",
     "sensor_msgs/msg/CameraInfo",
-    "intrinsics for the grid, unless `camera_file` is set",
+    "intrinsics for the grid, unless `camera_file` is set; also listened to as reliable, "
+    "transient local, for one that was sent before: the newest counts",
     reliable=False,
 )
+CAMERA_INFO_SENT_BEFORE = replace(CAMERA_INFO, reliable=True, transient_local=True)
+"""The same topic, as a driver sends it that says it once: only this QoS gets what was before."""
 ODOMETRY = Topic(
     "odometry",
     "nav_msgs/msg/Odometry",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ class Viewpoint:
         self._settings = settings
         self._statistics = statistics
         self._info_topic: str = node.resolve_topic_name(topics.CAMERA_INFO.name)
+        self._infos: dict[Topic, bytes] = {}  # per subscription, what the other has not had yet
+        self._info_stamp = 0  # of the newest calibration, nanoseconds
         self._info_problem = ""  # why the last calibration is no use
         self.grid_problem = ""
         """Why the last frame has no grid, or nothing."""
@@ -55,7 +58,12 @@ class Viewpoint:
 
     def subscriptions(self) -> dict[Topic, Any]:
         """Topics that are needed, and what to call with their messages."""
-        infos = {} if self._file else {topics.CAMERA_INFO: self._on_camera_info}
+        infos = {}
+        if not self._file:
+            infos = {
+                topic: partial(self._on_camera_info, topic)
+                for topic in (topics.CAMERA_INFO, topics.CAMERA_INFO_SENT_BEFORE)
+            }
         return {**infos, **self._vehicle.subscriptions()}
 
     def mount(self, values: Mapping[str, Any]) -> None:
@@ -100,7 +108,18 @@ class Viewpoint:
         self._statistics.count("motion_rejected")
         self._logger.warning(f"not used: {reason}", throttle_duration_sec=QUIET)
 
-    def _on_camera_info(self, message: Any) -> None:
+    def _on_camera_info(self, topic: Topic, message: Any) -> None:
+        """Take a calibration; a publisher that is transient local reaches both subscriptions."""
+        before = topic is topics.CAMERA_INFO_SENT_BEFORE
+        other = topics.CAMERA_INFO if before else topics.CAMERA_INFO_SENT_BEFORE
+        content, stamp = _content(message), stamp_ns(message.header.stamp)
+        if self._infos.get(other) == content:
+            del self._infos[other]
+            return
+        self._infos[topic] = content
+        if before and stamp < self._info_stamp:
+            return
+        self._info_stamp = stamp
         try:
             camera = CameraModel.from_camera_info(message, mounting(self._settings.values))
         except (SegRosError, ValueError, ArithmeticError) as error:
@@ -116,3 +135,15 @@ class Viewpoint:
             )
         self._info_problem = ""
         self.camera = camera
+
+
+def _content(message: Any) -> bytes:
+    """Of a CameraInfo all that counts, to tell one from another."""
+    roi = message.roi
+    head = (
+        stamp_ns(message.header.stamp),
+        *(message.width, message.height, message.distortion_model),
+        *(message.binning_x, message.binning_y),
+        *(roi.x_offset, roi.y_offset, roi.width, roi.height),
+    )
+    return repr(head).encode() + np.array([*message.k, *message.d], np.float64).tobytes()

@@ -240,3 +240,21 @@ def test_a_bad_yaml_is_one_clear_line(tmp_path, text, message):
         load_camera(file)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "none", "None", "NONE", "pinhole", "rectified", "plumb bob"])
+@pytest.mark.parametrize("coefficients", [(), (0.0,), (0.0,) * 5])
+def test_a_lens_without_distortion_has_many_names(name, coefficients):
+    k = [500.0, 0, 320, 0, 500, 180, 0, 0, 1]
+    plain = CameraModel.from_intrinsics(640, 360, k)
+    assert CameraModel.from_intrinsics(640, 360, k, name, coefficients) == plain
+
+
+def test_coefficients_of_no_distortion_are_refused():
+    k = [500.0, 0, 320, 0, 500, 180, 0, 0, 1]
+    with pytest.raises(SegRosError, match="'none' says there is none, but there are coefficients"):
+        CameraModel.from_intrinsics(640, 360, k, "none", (0.1, 0, 0, 0))
+    with pytest.raises(SegRosError, match="'inverse_brown_conrady' is unknown"):
+        CameraModel.from_intrinsics(640, 360, k, "inverse_brown_conrady", (0.1, 0, 0, 0, 0))
+    fisheye = CameraModel.from_intrinsics(640, 360, k, "equidistant", (0.0,) * 4)
+    assert fisheye.distortion_model == "equidistant"  # not a pinhole, whatever its coefficients

@@ -20,6 +20,7 @@ from node_messages import (
 )
 from support import running_node, wait_until
 
+from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
@@ -262,3 +263,58 @@ def test_odometry_of_another_frame_is_converted_through_tf(monkeypatch):
     heard(asked, topics.ODOMETRY, message)
     pose = asked.pose_at(STAMP)
     assert (pose.x, pose.y, pose.yaw) == pytest.approx((12.0, 20.0, 0.0))
+
+
+def test_a_calibration_sent_once_before_the_node_is_there_counts(tmp_path, client, scene):
+    """By a driver that is transient local and has said it; a newer one of any kind replaces it."""
+    camera, library = camera_of(scene), ros_messages()
+
+    def info(stamp, camera):
+        return library.camera_info(library.header(stamp, "front_optical"), camera)
+
+    topic = topics.CAMERA_INFO_SENT_BEFORE
+    driver = client.node.create_publisher(
+        message_class(topic.message_type), topic.name, topic.qos_profile()
+    )
+    driver.publish(info(STAMP, camera))
+    with running_node(tmp_path / "node.log"):
+        client.listen(topics.GRID)
+        images = client.publisher(topics.IMAGE)
+        wait_until(lambda: driver.get_subscription_count() == 2, "both subscriptions")
+        client.settle()
+        images.publish(image_message(scene[0].image, STAMP))
+        (grid,) = client.wait_for(topics.GRID)
+        assert stamp_ns(grid.header.stamp) == STAMP
+        driver.publish(info(STAMP + 1, replace(camera, width=300, height=300, cx=150, cy=150)))
+        client.settle()
+        images.publish(image_message(scene[0].image, STAMP + 1))
+        client.diagnosis(lambda v: "is for 300x300" in v["camera"])
+        driver.publish(info(STAMP + 2, replace(camera, fx=0.5)))
+        # Received twice, counted once.
+        client.diagnosis(lambda v: v["camera_info_rejected"] == "1")
+    client.node.destroy_publisher(driver)
+
+
+def test_a_calibration_sent_before_does_not_replace_a_newer_one(scene):
+    from seg_ros.ros.viewpoint import Viewpoint
+    from seg_ros.support.statistics import FrameStatistics
+
+    camera, library = camera_of(scene), ros_messages()
+    quiet = SimpleNamespace(error=lambda *_, **__: None, warning=lambda *_, **__: None)
+    node = SimpleNamespace(get_logger=lambda: quiet, resolve_topic_name=lambda name: f"/{name}")
+    settings = SimpleNamespace(values=DEFAULTS, mounting_assumed=False)
+    viewpoint = Viewpoint(node, settings, FrameStatistics())
+
+    def hear(topic, stamp, fx):
+        header = library.header(stamp, "front_optical")
+        message = library.camera_info(header, replace(camera, fx=fx))
+        viewpoint.subscriptions()[topic](message)
+        return viewpoint.camera.fx
+
+    now, before = topics.CAMERA_INFO, topics.CAMERA_INFO_SENT_BEFORE
+    assert hear(before, 100, 500.0) == 500.0
+    assert hear(now, 200, 510.0) == 510.0
+    assert hear(before, 150, 520.0) == 510.0
+    assert hear(before, 200, 510.0) == 510.0
+    assert hear(before, 300, 530.0) == 530.0
+    assert hear(now, 50, 540.0) == 540.0  # live, after a clock that went back
