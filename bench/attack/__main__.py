@@ -5,7 +5,7 @@ exact mask; damaged files must be read as far as they are whole, or refused in o
 that is killed, at any step, must go on to the same bytes. Seeded; bounded in time and in count.
 Exits 1 if anything failed. What failed is kept, outside the tree: it may harm other software.
 
-    python bench/attack [--minutes 5] [--seed 1] [--most 0] [--only files messages runs overload]
+    python bench/attack [--minutes 5] [--seed 1] [--most 0] [--steady] [--only files messages runs overload]
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="for all of it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--most", type=int, default=0, help="tries of each kind; 0: no limit")
+    parser.add_argument("--steady", action="store_true", help="leave out kills at random moments")
     parser.add_argument("--only", nargs="+", choices=SHARES, default=list(SHARES))
     options = parser.parse_args()
     if "ROS_DOMAIN_ID" not in os.environ:
@@ -43,7 +44,7 @@ def main() -> int:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     use_shared_memory()
     keep = Path(tempfile.gettempdir()) / f"seg_ros_attack_{time.strftime('%Y%m%d_%H%M%S')}"
-    tally = Tally(options.seed, options.most, keep)
+    tally = Tally(options.seed, options.most, keep, options.steady)
     total = sum(SHARES[part] for part in options.only)
     # Runs first: they are forked, and a process that has threads cannot be forked safely.
     for part in [p for p in ("runs", "files", "messages", "overload") if p in options.only]:

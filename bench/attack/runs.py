@@ -122,7 +122,9 @@ def attack_runs(tally: Tally, clock: Clock, folder: Path) -> None:
     # --replace has a few steps more than a fresh run: what was there is removed.
     steps = [(step, replace) for step in range(1, runs.steps + 12) for replace in (False, True)]
     dice.shuffle(steps)
-    others = [_at_random, _twice, _full_disk, _little_room, _read_only, _two_at_once, _signal]
+    others = [_twice, _full_disk, _little_room, _read_only]
+    if not tally.steady:
+        others += [_at_random, _two_at_once, _signal]
     while clock.left():
         before = tally.tried.total()
         for other in [None, *others]:

@@ -18,11 +18,13 @@ class Tally:
         seed: of everything that is drawn.
         most: how often each kind is tried at most, 0 for as often as there is time.
         keep: where the inputs that failed go; made when there is one.
+        steady: leave out what depends on the moment at which it happens.
 
     """
 
-    def __init__(self, seed: int, most: int, keep: Path) -> None:
+    def __init__(self, seed: int, most: int, keep: Path, steady: bool = False) -> None:
         self.seed = seed
+        self.steady = steady
         self.most = most
         self.tried: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -45,7 +47,8 @@ class Tally:
         self.failed[kind] += 1
         number = self.failed[kind]
         print(f"FAILED {kind}: {_line(problem)}", file=sys.stderr, flush=True)
-        if not what or number > 20:  # of one fault a few are enough
+        there = what if isinstance(what, bytes) else what.exists()
+        if not there or number > 20:  # of one fault a few are enough
             return
         name = "".join(c if c.isalnum() else "_" for c in kind)
         digest = hashlib.sha256(f"{self.seed} {number} {problem}".encode()).hexdigest()[:6]
