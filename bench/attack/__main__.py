@@ -5,7 +5,7 @@ exact mask; damaged files must be read as far as they are whole, or refused in o
 that is killed, at any step, must go on to the same bytes. Seeded; bounded in time and in count.
 Exits 1 if anything failed. What failed is kept, outside the tree: it may harm other software.
 
-    python bench/attack [--minutes 5] [--seed 1] [--most 0] [--steady] [--only files messages runs overload]
+    python bench/attack [--minutes 5] [--seed 1] [--most 0] [--steady] [--only files ...]
 """
 
 from __future__ import annotations
