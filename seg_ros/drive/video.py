@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import CLOCKLESS_START, Drive, DriveFrame
+from seg_ros.drive.image_size import MAX_PIXELS, check_size
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.drive.pictures import FOLDER_RATE
 from seg_ros.errors import SegRosError
@@ -43,6 +44,12 @@ class VideoDrive(Drive):
                     raise SegRosError(f"{self.name} has no video in it")
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
+                try:
+                    check_size(stream.width, stream.height)
+                except SegRosError as error:
+                    raise SegRosError(f"{self.name}: {error}") from error
+                # A stream may change its size on the way.
+                stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
                 yield container, stream
         except av.FFmpegError as error:
             raise SegRosError(

@@ -52,6 +52,7 @@ class Frames:
         model: the pipeline in use.
         viewpoint: where frames are taken from.
         outputs: the publishers.
+        publishers: tells how many publish the image topic.
         on_stamp: called with the stamp of each frame that is about to be handled, nanoseconds.
         logger: of the node.
 
@@ -64,6 +65,7 @@ class Frames:
         model: LiveModel,
         viewpoint: Viewpoint,
         outputs: FramePublishers,
+        publishers: Callable[[], int],
         on_stamp: Callable[[int], None],
         logger: Any,
     ) -> None:
@@ -76,8 +78,7 @@ class Frames:
         self._logger = logger
         self.latest: Any = None
         """The last message that was handled."""
-        self.publishers = 0
-        """How many publish the image topic, as of the last look."""
+        self._publishers = publishers
         self._last_sequence = 0
         self._video: VideoInput[_Received] | None = None
         if topics.TRANSPORTS[settings.values["image_transport"]] in topics.VIDEOS:
@@ -161,8 +162,9 @@ class Frames:
         lost = 0
         if sequence is None:  # before Jazzy
             return lost
+        gap = self._last_sequence and sequence > self._last_sequence + 1
         # Two publishers count apart and a message does not say whose it is.
-        if self.publishers == 1 and self._last_sequence and sequence > self._last_sequence + 1:
+        if gap and self._publishers() == 1:
             lost = sequence - self._last_sequence - 1
             self._statistics.count("lost", lost)
         self._last_sequence = sequence

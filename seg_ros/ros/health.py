@@ -54,8 +54,6 @@ class Health:
         if parts.frames is not None:
             parts.frames.revive()
         publishers = self._node.count_publishers(self.image_topic)
-        if parts.frames is not None:
-            parts.frames.publishers = publishers
         self._last = self._diagnosis.message(
             now_ns=self._node.get_clock().now().nanoseconds,
             snapshot=parts.statistics.snapshot(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
@@ -189,10 +190,10 @@ class SegmentationNode(LifecycleNode):
             parts.model,
             parts.viewpoint,
             parts.outputs,
+            partial(self.count_publishers, self._health.image_topic),
             self._time_jumps.frame,
             self.get_logger(),
         )
-        parts.frames.publishers = self.count_publishers(self._health.image_topic)
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
         for topic, callback in parts.viewpoint.subscriptions().items():
             self._subscribe(topic, callback)

@@ -88,13 +88,19 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT
 class NodeProcess:
     """The segmentation node in a process of its own."""
 
-    def __init__(self, log: Path, parameters: dict[str, Any], *ros_arguments: str) -> None:
+    def __init__(
+        self,
+        log: Path,
+        parameters: dict[str, Any],
+        *ros_arguments: str,
+        program: Sequence[str] = ("-m", "seg_ros.ros.start"),
+    ) -> None:
         self.log = log
         arguments = [a for k, v in parameters.items() for a in ("-p", f"{k}:={v}")]
         arguments += ros_arguments
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "seg_ros.ros.start", "--ros-args", *arguments],
+                [sys.executable, *program, "--ros-args", *arguments],
                 stdout=output,
                 stderr=output,
             )

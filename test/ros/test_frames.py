@@ -66,6 +66,7 @@ class Bench:
             model,
             SimpleNamespace(grid_problem="no grid: none"),
             self.outputs,
+            lambda: 1,
             lambda stamp: self.act("stamp", stamp),
             self.logger,
         )

@@ -74,7 +74,14 @@ class Live:
         )
         settings = SimpleNamespace(values={**VALUES, "image_transport": "video", **values})
         self.frames = Frames(
-            settings, self.statistics, model, SimpleNamespace(), outputs, lambda _: None, QUIET
+            settings,
+            self.statistics,
+            model,
+            SimpleNamespace(),
+            outputs,
+            lambda: 1,
+            lambda _: None,
+            QUIET,
         )
 
     def process(self, frame, *arguments):
@@ -158,7 +165,6 @@ def test_what_was_lost_on_the_way_breaks_h265_up_to_the_next_key_frame():
     """Its packets have no numbers of their own; the middleware's say that some are missing."""
     stream = h264([picture(number) for number in range(12)], "libx265")
     live = Live()
-    live.frames.publishers = 1
     for number in (0, 1, 3, 4, 5, 6):
         live.send(video(number, stream[number], "h265"), sequence=number + 1)
         counts = live.settled()
