@@ -179,10 +179,12 @@ class SqliteFile(BagFile):
                         "SELECT topic_type, encoding, encoded_message_definition"
                         " FROM message_definitions",
                     )
-                    if encoding in _DEFINITIONS
+                    if encoding in _DEFINITIONS and isinstance(text, str)
                 }
         except apsw.Error as error:
             raise self.damaged(str(error)) from error
+        if not all(isinstance(text, str) for topic in topics for text in topic[1:3]):
+            raise self.damaged("a topic in it has no name or no type")
         none = MessageDefinition(MessageDefinitionFormat.NONE, "")
         ids = {
             number: RecordedTopic(

@@ -239,6 +239,35 @@ def test_index_and_messages_of_a_sqlite3_file_that_disagree(tmp_path):
     assert "its index and its messages disagree" in problem
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("type = NULL", "a topic in it has no name or no type"),
+        ("name = CAST(x'ff' AS TEXT)", "a text in it is not UTF-8"),
+    ],
+)
+def test_topics_of_a_sqlite3_file_that_are_no_text(tmp_path, change, said):
+    bag = write_rosbag2(tmp_path / "a", MESSAGES, sqlite=True)
+    with sqlite3.connect(bag / "a.db3") as database:
+        database.execute("CREATE TABLE loose AS SELECT * FROM topics")  # without NOT NULL
+        database.execute("DROP TABLE topics")
+        database.execute("ALTER TABLE loose RENAME TO topics")
+        database.execute(f"UPDATE topics SET {change}")
+    database.close()
+    with pytest.raises(SegRosError, match=said):
+        open_drive(str(bag))
+
+
+def test_an_index_that_is_said_to_be_behind_the_end(tmp_path):
+    bag = write_mcap(tmp_path / "a.mcap", MESSAGES)
+    data = bytearray(bag.read_bytes())
+    data[-28:-20] = (2**63).to_bytes(8, "little")
+    bag.write_bytes(data)
+    frames, problem = read(bag)
+    assert whole(frames) == [stamp(i) for i in range(COUNT)]
+    assert "its index is said to be behind its end" in problem
+
+
 def test_nothing_in_it(tmp_path):
     (tmp_path / "a.mcap").write_bytes(b"")
     with pytest.raises(SegRosError, match=r"a.mcap is damaged: it does not begin as an MCAP"):

@@ -263,3 +263,22 @@ def test_read_ahead_reads_no_further_than_its_depth_and_stops_when_closed():
     reader.close()
     assert last <= 3 + 3 + 2
     assert not [t for t in threading.enumerate() if t.name == "read_ahead"]
+
+
+def test_a_tag_that_is_not_utf8_costs_nothing(tmp_path):
+    """As older editors and phones write it."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as target:
+        target.metadata["title"] = "Zürich"
+        stream = target.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(3):
+            image = np.full((48, 64, 3), 80 * number, np.uint8)
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        target.mux(stream.encode(None))
+    data = path.read_bytes()
+    assert data.count("ü".encode()) == 1
+    path.write_bytes(data.replace("ü".encode(), b"\xfc."))
+    frames = list(open_drive(str(path)).frames())
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert abs(int(frames[2].decode().mean()) - 160) < 4

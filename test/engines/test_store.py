@@ -270,3 +270,32 @@ def test_a_store_that_cannot_be_written_is_one_clear_line(tmp_path):
     with pytest.raises(SegRosError, match="cannot use the engine store"), store.lock(KEY.network):
         pass
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("key.network", None),
+        ("key.platform.runtime", 7),
+        ("plan.file", {}),
+        ("plan.bytes", "10240"),
+        ("plan.sha256", []),
+        ("verification.summary", 1.5),
+        ("verification", "fine"),
+    ],
+)
+def test_a_manifest_whose_checksum_was_made_right_is_refused(store, entry, part, value):
+    def change(manifest):
+        *above, last = part.split(".")
+        place = manifest
+        for name in above:
+            place = place[name]
+        place[last] = value
+        rest = {name: v for name, v in manifest.items() if name != "sha256"}
+        manifest["sha256"] = store_module._digest(rest)
+
+    edit(entry, change)
+    ((_, problem),) = store.manifests()
+    assert f"manifest.json is damaged: its {part}" in problem
+    with pytest.raises(EngineRefusedError):
+        store.load(KEY)
