@@ -94,12 +94,30 @@ class Layout:
         return []
 
 
+_BLOCK_PARTS = (
+    BLOCK + "layernorm_before",
+    BLOCK + "layernorm_after",
+    REDUCTION + "sequence_reduction",
+    REDUCTION + "layer_norm",
+    ATTENTION + "o_proj",
+    BLOCK + "mlp.fc1",
+    BLOCK + "mlp.dwconv.dwconv",
+    BLOCK + "mlp.fc2",
+)
+"""The parts of a block that every layout has under one name each; in ``_block``'s order."""
+
+
+def _block(prefix: str, attention: Mapping[str, str], *parts: str) -> dict[str, str]:
+    """Name a block's modules: those of query, key and value, then :data:`_BLOCK_PARTS`."""
+    matrices = {prefix + name: f"{ATTENTION}{letters}_proj" for name, letters in attention.items()}
+    return matrices | {prefix + name: part for name, part in zip(parts, _BLOCK_PARTS, strict=True)}
+
+
 _HUGGING_FACE = Layout(
     name="Hugging Face",
     marker="segformer.stages.0.patch_embeddings.proj.weight",
     modules={},
 )
-_OLD = "segformer.encoder.block.<s>.<b>."
 _HUGGING_FACE_4 = Layout(
     name="Hugging Face",
     marker="segformer.encoder.patch_embeddings.0.proj.weight",
@@ -107,22 +125,22 @@ _HUGGING_FACE_4 = Layout(
         "segformer.encoder.patch_embeddings.<s>.proj": EMBEDDING + "proj",
         "segformer.encoder.patch_embeddings.<s>.layer_norm": EMBEDDING + "layer_norm",
         "segformer.encoder.layer_norm.<s>": STAGE + "layer_norm",
-        _OLD + "layer_norm_1": BLOCK + "layernorm_before",
-        _OLD + "layer_norm_2": BLOCK + "layernorm_after",
-        _OLD + "attention.self.query": ATTENTION + "q_proj",
-        _OLD + "attention.self.key": ATTENTION + "k_proj",
-        _OLD + "attention.self.value": ATTENTION + "v_proj",
-        _OLD + "attention.self.sr": REDUCTION + "sequence_reduction",
-        _OLD + "attention.self.layer_norm": REDUCTION + "layer_norm",
-        _OLD + "attention.output.dense": ATTENTION + "o_proj",
-        _OLD + "mlp.dense1": BLOCK + "mlp.fc1",
-        _OLD + "mlp.dwconv.dwconv": BLOCK + "mlp.dwconv.dwconv",
-        _OLD + "mlp.dense2": BLOCK + "mlp.fc2",
+        **_block(
+            "segformer.encoder.block.<s>.<b>.",
+            {f"attention.self.{name}": name[0] for name in ("query", "key", "value")},
+            "layer_norm_1",
+            "layer_norm_2",
+            "attention.self.sr",
+            "attention.self.layer_norm",
+            "attention.output.dense",
+            "mlp.dense1",
+            "mlp.dwconv.dwconv",
+            "mlp.dense2",
+        ),
         "decode_head.linear_c.<s>.proj": PROJECT + "proj",
         **COMMON_HEAD,
     },
 )
-_NVLABS_BLOCK = "backbone.block<s>.<b>."
 _NVLABS = Layout(
     name="NVlabs",
     marker="backbone.patch_embed1.proj.weight",
@@ -130,16 +148,18 @@ _NVLABS = Layout(
         "backbone.patch_embed<s>.proj": EMBEDDING + "proj",
         "backbone.patch_embed<s>.norm": EMBEDDING + "layer_norm",
         "backbone.norm<s>": STAGE + "layer_norm",
-        _NVLABS_BLOCK + "norm1": BLOCK + "layernorm_before",
-        _NVLABS_BLOCK + "norm2": BLOCK + "layernorm_after",
-        _NVLABS_BLOCK + "attn.q": ATTENTION + "q_proj",
-        _NVLABS_BLOCK + "attn.kv": ATTENTION + "(k|v)_proj",
-        _NVLABS_BLOCK + "attn.sr": REDUCTION + "sequence_reduction",
-        _NVLABS_BLOCK + "attn.norm": REDUCTION + "layer_norm",
-        _NVLABS_BLOCK + "attn.proj": ATTENTION + "o_proj",
-        _NVLABS_BLOCK + "mlp.fc1": BLOCK + "mlp.fc1",
-        _NVLABS_BLOCK + "mlp.dwconv.dwconv": BLOCK + "mlp.dwconv.dwconv",
-        _NVLABS_BLOCK + "mlp.fc2": BLOCK + "mlp.fc2",
+        **_block(
+            "backbone.block<s>.<b>.",
+            {"attn.q": "q", "attn.kv": "(k|v)"},
+            "norm1",
+            "norm2",
+            "attn.sr",
+            "attn.norm",
+            "attn.proj",
+            "mlp.fc1",
+            "mlp.dwconv.dwconv",
+            "mlp.fc2",
+        ),
         "decode_head.linear_c<s>.proj": PROJECT + "proj",
         "decode_head.linear_fuse.conv": HEAD + "linear_fuse",
         "decode_head.linear_fuse.bn": HEAD + "batch_norm",
@@ -150,7 +170,6 @@ _NVLABS = Layout(
     first_stage=1,
     block_eps=1e-6,
 )
-_MMSEG_BLOCK = "backbone.layers.<s>.1.<b>."
 _MMSEGMENTATION = Layout(
     name="mmsegmentation",
     marker="backbone.layers.0.0.projection.weight",
@@ -158,15 +177,18 @@ _MMSEGMENTATION = Layout(
         "backbone.layers.<s>.0.projection": EMBEDDING + "proj",
         "backbone.layers.<s>.0.norm": EMBEDDING + "layer_norm",
         "backbone.layers.<s>.2": STAGE + "layer_norm",
-        _MMSEG_BLOCK + "norm1": BLOCK + "layernorm_before",
-        _MMSEG_BLOCK + "norm2": BLOCK + "layernorm_after",
-        _MMSEG_BLOCK + "attn.attn.in_proj": ATTENTION + "(q|k|v)_proj",
-        _MMSEG_BLOCK + "attn.attn.out_proj": ATTENTION + "o_proj",
-        _MMSEG_BLOCK + "attn.sr": REDUCTION + "sequence_reduction",
-        _MMSEG_BLOCK + "attn.norm": REDUCTION + "layer_norm",
-        _MMSEG_BLOCK + "ffn.layers.0": BLOCK + "mlp.fc1",
-        _MMSEG_BLOCK + "ffn.layers.1": BLOCK + "mlp.dwconv.dwconv",
-        _MMSEG_BLOCK + "ffn.layers.4": BLOCK + "mlp.fc2",
+        **_block(
+            "backbone.layers.<s>.1.<b>.",
+            {"attn.attn.in_proj": "(q|k|v)"},
+            "norm1",
+            "norm2",
+            "attn.sr",
+            "attn.norm",
+            "attn.attn.out_proj",
+            "ffn.layers.0",
+            "ffn.layers.1",
+            "ffn.layers.4",
+        ),
         "decode_head.convs.<s>.conv": PROJECT + "proj",
         "decode_head.convs.<s>.bn": PROJECT + "batch_norm",
         "decode_head.fusion_conv.conv": HEAD + "linear_fuse",
@@ -178,21 +200,22 @@ _MMSEGMENTATION = Layout(
     embedding_eps=1e-6,
     last_first=False,
 )
-_STAGES_BLOCK = "backbone.stages.<s>.blocks.<b>."
 _STAGES_BACKBONE = {
     "backbone.stages.<s>.patch_embed.proj": EMBEDDING + "proj",
     "backbone.stages.<s>.patch_embed.norm": EMBEDDING + "layer_norm",
     "backbone.stages.<s>.norm": STAGE + "layer_norm",
-    _STAGES_BLOCK + "norm1": BLOCK + "layernorm_before",
-    _STAGES_BLOCK + "norm2": BLOCK + "layernorm_after",
-    _STAGES_BLOCK + "attn.q": ATTENTION + "q_proj",
-    _STAGES_BLOCK + "attn.kv": ATTENTION + "(k|v)_proj",
-    _STAGES_BLOCK + "attn.sr": REDUCTION + "sequence_reduction",
-    _STAGES_BLOCK + "attn.norm": REDUCTION + "layer_norm",
-    _STAGES_BLOCK + "attn.proj": ATTENTION + "o_proj",
-    _STAGES_BLOCK + "ffn.fc1": BLOCK + "mlp.fc1",
-    _STAGES_BLOCK + "ffn.conv": BLOCK + "mlp.dwconv.dwconv",
-    _STAGES_BLOCK + "ffn.fc2": BLOCK + "mlp.fc2",
+    **_block(
+        "backbone.stages.<s>.blocks.<b>.",
+        {"attn.q": "q", "attn.kv": "(k|v)"},
+        "norm1",
+        "norm2",
+        "attn.sr",
+        "attn.norm",
+        "attn.proj",
+        "ffn.fc1",
+        "ffn.conv",
+        "ffn.fc2",
+    ),
 }
 _STAGES_HEAD = {
     "layers.<s>": PROJECT + "proj",
