@@ -31,23 +31,9 @@ class OnnxRuntimeEngine:
             raise SegRosError(f"{path}: ONNX Runtime cannot load it ({line})") from error
         (source,), (result,) = self._session.get_inputs(), self._session.get_outputs()
         self._name = source.name
-        self._input_size = (int(source.shape[1]), int(source.shape[2]))
-        self._class_count = int(result.shape[1])
-
-    @property
-    def info(self) -> EngineInfo:
-        """Runtime, device and precision."""
-        return EngineInfo(f"onnxruntime {ort.__version__}", "CPU", "fp32")
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the image that :meth:`infer` takes."""
-        return self._input_size
-
-    @property
-    def class_count(self) -> int:
-        """Number of classes."""
-        return self._class_count
+        self.input_size = (int(source.shape[1]), int(source.shape[2]))
+        self.info = EngineInfo(f"onnxruntime {ort.__version__}", "CPU", "fp32")
+        self.class_count = int(result.shape[1])
 
     def infer(self, image: NDArray[np.uint8]) -> Inference:
         """Run the network; see :meth:`seg_ros.engines.Engine.infer`."""

@@ -31,30 +31,15 @@ class OpenVinoEngine:
     def __init__(self, source: Path | bytes, threads: int = 0) -> None:
         self._source, self._threads = source, threads
         network = read_network(source)
-        self._input_size = _input_size(network)
-        self._class_count = int(network.output().shape[1])
+        self.input_size = _input_size(network)
+        self.class_count = int(network.output().shape[1])
         compiled = compile_network(network, _name(source), threads)
         self._request = compiled.create_infer_request()
-        self._info = EngineInfo(
+        self.info = EngineInfo(
             runtime=f"openvino {platform().version}",
             device=str(ov.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip(),
             precision="fp32",
         )
-
-    @property
-    def info(self) -> EngineInfo:
-        """Runtime, device and precision."""
-        return self._info
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the image that :meth:`infer` takes."""
-        return self._input_size
-
-    @property
-    def class_count(self) -> int:
-        """Number of classes."""
-        return self._class_count
 
     def infer(self, image: NDArray[np.uint8]) -> Inference:
         """Run the network; see :meth:`seg_ros.engines.Engine.infer`.
@@ -63,7 +48,7 @@ class OpenVinoEngine:
             ValueError: the image has another shape or dtype, or is not contiguous.
 
         """
-        check_image(image, self._input_size)
+        check_image(image, self.input_size)
         if not image.flags.c_contiguous:
             raise ValueError("image must be C-contiguous")
         if not image.flags.writeable:  # OpenVINO wraps writeable memory only

@@ -155,34 +155,19 @@ class TensorRtEngine:
         self._finalizer = weakref.finalize(self, resources.release)
         try:
             _open(trt, plan, resources, gpu.shares_memory, cache)
-            self._info = EngineInfo(
+            self.info = EngineInfo(
                 runtime=f"{runtime} {trt.__version__}",
                 device=gpu.name,
                 precision=str(resources.engine.name),
             )
-            self._input_size: tuple[int, int] = resources.buffers["image"].host.shape[1:3]
-            self._class_count: int = resources.buffers["logits"].host.shape[1]
+            self.input_size: tuple[int, int] = resources.buffers["image"].host.shape[1:3]
+            self.class_count: int = resources.buffers["logits"].host.shape[1]
             self._warm_up(own_graph=hasattr(trt, "CudaGraphStrategy"))
             if cache is not None:
                 _keep_kernels(trt, resources, cache)
         except BaseException:
             self.close()
             raise
-
-    @property
-    def info(self) -> EngineInfo:
-        """Runtime, device and precision."""
-        return self._info
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the image that :meth:`infer` takes."""
-        return self._input_size
-
-    @property
-    def class_count(self) -> int:
-        """Number of classes."""
-        return self._class_count
 
     def infer(self, image: NDArray[np.uint8]) -> Inference:
         """Run the network; see :meth:`seg_ros.engines.Engine.infer`.
@@ -232,7 +217,7 @@ class TensorRtEngine:
         resources.buffers["image"].upload(resources.stream)
         if not context.execute_async_v3(resources.stream.handle):
             raise SegRosError(
-                f"{self._info.runtime} cannot run the network: {take_error(resources.library)}"
+                f"{self.info.runtime} cannot run the network: {take_error(resources.library)}"
             )
         resources.buffers["mask"].download(resources.stream)
         resources.buffers["magnitude"].download(resources.stream)

@@ -55,7 +55,7 @@ class TorchEngine:
         module.stages.to(_TYPES[precision])
         # TF32 keeps ten bits of the mantissa; fp32 here means fp32.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        self._input_size = input_size
+        self.input_size = input_size
         try:
             self._image = torch.zeros((1, *input_size, 3), dtype=torch.uint8, device=self._device)
             if self._device.type == "cuda":
@@ -65,32 +65,17 @@ class TorchEngine:
             else:
                 self._run = self._run_on_cpu
             with torch.inference_mode():
-                self._class_count = int(self._logits().shape[1])
+                self.class_count = int(self._logits().shape[1])
         except RuntimeError as error:  # out of memory, no kernel for this GPU
             line = str(error).strip().splitlines()[0]
             raise SegRosError(
                 f"torch cannot run the network in {precision} on {chosen}: {line}"
             ) from error
-        self._info = EngineInfo(
+        self.info = EngineInfo(
             runtime=f"torch {torch.__version__}",
             device=platform().device if self._device.type == "cuda" else _cpu_name(),
             precision=precision,
         )
-
-    @property
-    def info(self) -> EngineInfo:
-        """Runtime, device and precision."""
-        return self._info
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the image that :meth:`infer` takes."""
-        return self._input_size
-
-    @property
-    def class_count(self) -> int:
-        """Number of classes."""
-        return self._class_count
 
     def infer(self, image: NDArray[np.uint8]) -> Inference:
         """Run the network; see :meth:`seg_ros.engines.Engine.infer`.
@@ -99,7 +84,7 @@ class TorchEngine:
             ValueError: the image has another shape or dtype.
 
         """
-        check_image(image, self._input_size)
+        check_image(image, self.input_size)
         with torch.inference_mode():
             return self._run(image)
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import Form, Model
 from seg_ros.models.network import Network
-from seg_ros.segment.paint import attention_mosaic
+from seg_ros.segment.mosaic import attention_mosaic
 
 _STRIDES = (4, 8, 16, 32)
 """Pixels per token in the four stages."""
@@ -197,7 +197,7 @@ class AttentionNetwork:
 def attention_picture(
     frame: NDArray[np.uint8], maps: AttentionMaps, head: int | None = None, moment: str = ""
 ) -> NDArray[np.uint8]:
-    """Draw a frame and its attention; see :func:`seg_ros.segment.paint.attention_mosaic`.
+    """Draw a frame and its attention; see :func:`seg_ros.segment.mosaic.attention_mosaic`.
 
     Args:
         frame: (H, W, 3) uint8 BGR.

@@ -12,7 +12,7 @@ from seg_ros.labels import load_label_set
 from seg_ros.models.catalogue import Model, find_model
 from seg_ros.models.network import Network
 from seg_ros.segment.attention import AttentionNetwork, attention_picture
-from seg_ros.segment.paint import attention_mosaic
+from seg_ros.segment.mosaic import attention_mosaic
 
 SIZE = (72, 100)
 """Of the small network: its grids are odd, so that the reductions leave tokens over."""
