@@ -126,7 +126,8 @@ def _read_drive(path: Path) -> str:
     wrong = ""
     logs: list[int] = []
     for frame in open_drive(_drive_of(path)).frames():
-        logs.append(frame.raw.log_ns if frame.raw else frame.index)
+        if frame.raw:
+            logs.append(frame.raw.log_ns)
         try:
             image = frame.decode()
         except SegRosError as error:

@@ -35,11 +35,14 @@ class SqliteFile(BagFile):
                 _rows(database, "SELECT 1 FROM sqlite_master WHERE name = 'timestamp_idx'")
             )
             try:
-                ((self.start_ns, self.end_ns),) = _rows(
+                ((first, last),) = _rows(
                     database,
                     "SELECT (SELECT MIN(timestamp) FROM messages),"
                     " (SELECT MAX(timestamp) FROM messages)",
                 )
+                if not all(time is None or isinstance(time, int) for time in (first, last)):
+                    raise apsw.CorruptError("a message in it has no time")
+                self.start_ns, self.end_ns = first, last
             except apsw.Error as error:
                 self.damage = self.damage or str(error)
         self._counts: dict[str, int | None] = {}
@@ -88,6 +91,8 @@ class SqliteFile(BagFile):
             try:
                 last = (-1, -1)
                 for number, log_ns in database.execute(order, (start_ns or 0,)):
+                    if not isinstance(log_ns, int):  # a column may hold anything
+                        raise apsw.CorruptError("a message in it has no time")
                     row = row_of.execute(
                         "SELECT topic_id, timestamp, data FROM messages WHERE id = ?", (number,)
                     ).fetchone()
@@ -142,7 +147,10 @@ class SqliteFile(BagFile):
         except apsw.Error as error:
             raise self.damaged(str(error)) from error
         with closing(database):
-            yield database
+            try:
+                yield database
+            except apsw.Error as error:
+                raise self.damaged(str(error)) from error
 
     def _open(self, immutable: bool) -> apsw.Connection:
         database = apsw.Connection(
