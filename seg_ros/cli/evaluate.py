@@ -15,6 +15,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     command.add_argument("dataset", type=Path, metavar="DATASET", help="folder of labelled images")
     command.add_argument("--split", default="", help="part of the data set (default val)")
+    command.add_argument(
+        "--values",
+        default="",
+        metavar="VALUE=CLASS,...",
+        help="what the label images' values mean: a class's name, its id, or void",
+    )
     add_engine(command)
     command.add_argument("-o", "--out", type=Path, help="folder for confusion.png and worst.png")
     command.add_argument("--replace", action="store_true", help="replace pictures already there")
@@ -32,12 +38,25 @@ def run(options: argparse.Namespace) -> int:
         evaluation_table,
         write_pictures,
     )
+    from seg_ros.judge.label_images import parse_values
+    from seg_ros.models.catalogue import find_model
+    from seg_ros.models.huggingface import reduces_labels
     from seg_ros.results.outputs import OutputFolder
 
     check_json(options.json)
     folder = OutputFolder(options.out, options.replace, EVALUATION_NAMES) if options.out else None
     segmenter = load(options)
-    dataset = open_dataset(options.dataset, segmenter.labels, options.split)
+    model = find_model(options.model, options.labels)
+    reduced = reduces_labels(model.path)
+    if reduced and not options.values:
+        print("label 0 is no class and ids count from 1, as the model's do_reduce_labels says")
+    dataset = open_dataset(
+        options.dataset,
+        segmenter.labels,
+        options.split,
+        reduced=reduced,
+        values=parse_values(options.values, segmenter.labels),
+    )
     with tqdm(total=len(dataset.images), unit="image", desc="evaluate") as bar:
         evaluation = evaluate(segmenter, dataset, on_image=bar.update)
     print(evaluation_table(evaluation))

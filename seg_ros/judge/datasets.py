@@ -6,21 +6,20 @@ area, each as its authors lay it out.
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import av
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from seg_ros.drive.pictures import PICTURES, by_number
 from seg_ros.errors import SegRosError
+from seg_ros.judge.label_images import (
+    ColorMap,
+    LabelledImage,
+    read_color_map,
+    read_label_image,
+)
 from seg_ros.labels import UNLABELLED, LabelSet
 
 DEFAULT_SPLIT = "val"
@@ -30,7 +29,8 @@ LAYOUTS = (
     "images/ + labels/ (or annotations/ or masks/), with or without a folder per split in each",
     "<split>/images/ + <split>/labels/",
     "<split>/ + <split>annot/ (CamVid as in the SegNet tutorial)",
-    "leftImg8bit/<split>/ + gtFine/<split>/ (Cityscapes)",
+    "leftImg8bit/<split>/ + gtFine/<split>/ (Cityscapes), with or without a folder per city",
+    "JPEGImages/ + SegmentationClass/ (Pascal VOC, CVAT's Segmentation mask 1.1)",
     "images/100k/<split>/ + labels/drivable/masks/<split>/ (BDD100K)",
 )
 """The folder layouts :func:`open_dataset` understands, in words."""
@@ -43,17 +43,8 @@ _CITYSCAPES_MEANING = {
     **dict.fromkeys((*range(34), 255), UNLABELLED),
     **{value: class_id for class_id, value in enumerate(_CITYSCAPES_IDS)},
 }
+_LOOKED_AT = 10
 _BDD100K_CLASSES = 3
-
-
-@dataclass(frozen=True)
-class LabelledImage:
-    """An image and the label image that belongs to it."""
-
-    image: Path
-    label: Path
-    meaning: Mapping[int, int]
-    """Class id of each value the label image may have; 255 for those that are no class (void)."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +58,27 @@ class LabelledDataset:
     images: tuple[LabelledImage, ...]
 
 
-def open_dataset(path: Path, labels: LabelSet, split: str = "") -> LabelledDataset:
+def open_dataset(
+    path: Path,
+    labels: LabelSet,
+    split: str = "",
+    *,
+    reduced: bool = False,
+    values: Mapping[int, int] | None = None,
+) -> LabelledDataset:
     """Find the images of a labelled data set, and check that each has a label image.
 
     In a label image a value is the id of a class of ``labels``. Two more are void: 255, and the
-    one after the last class, which is where data sets put it (CamVid's 11, BDD100K's 3). Only
-    Cityscapes' ``labelIds`` are mapped; they are read where ``labelTrainIds`` are absent.
+    one after the last class, which is where data sets put it (CamVid's 11, BDD100K's 3).
+    Cityscapes' ``labelIds`` are mapped; they are read where ``labelTrainIds`` are absent. Label
+    images of colours are read by the colour map in the folder (:func:`read_color_map`).
 
     Args:
         path: the folder, in one of the layouts of :data:`LAYOUTS`.
         labels: the classes.
         split: which part of it; empty for ``val``, or for all of a folder without splits.
+        reduced: 0 is no class and ids count from 1, as ``do_reduce_labels`` of a checkpoint says.
+        values: class id of each value, 255 for no class, instead of all of that.
 
     Raises:
         SegRosError: no such folder, split or layout, images without labels, no images, or a data
@@ -87,31 +88,97 @@ def open_dataset(path: Path, labels: LabelSet, split: str = "") -> LabelledDatas
     if not path.is_dir():
         raise SegRosError(f"data set {path} is not a folder; understood are {'; '.join(LAYOUTS)}")
     try:
+        colors = read_color_map(path)
         if (path / "leftImg8bit").is_dir():
-            return _cityscapes(path, labels, split)
-        if (path / "images" / "100k").is_dir():
-            return _bdd100k(path, labels, split)
-        return _folders(path, labels, split)
+            found = _cityscapes(path, labels, split, colors, checked=not (reduced or values))
+        elif (path / "images" / "100k").is_dir():
+            found = _bdd100k(path, labels, split)
+        elif (path / "JPEGImages").is_dir():
+            found = _voc(path, labels, split)
+        else:
+            found = _folders(path, labels, split)
+        if reduced:
+            ids = {i + 1: i for i in range(len(labels))}
+            values = values or {0: UNLABELLED, UNLABELLED: UNLABELLED, **ids}
+        if values:
+            return replace(found, images=tuple(replace(p, meaning=values) for p in found.images))
+        if colors is not None and not (path / "leftImg8bit").is_dir():
+            return replace(found, images=tuple(replace(p, colors=colors) for p in found.images))
+        return found
     except OSError as error:
         raise SegRosError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
-def _cityscapes(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
+def _cityscapes(
+    path: Path, labels: LabelSet, split: str, colors: ColorMap | None, *, checked: bool
+) -> LabelledDataset:
     _check_classes(path, "Cityscapes", len(_CITYSCAPES_IDS), labels)
     split = _choose(path, "leftImg8bit/{}", split)
-    end = "_leftImg8bit.png"
-    train_ids = _meaning(labels)
-    pairs = []
-    for city in sorted(f for f in (path / "leftImg8bit" / split).iterdir() if f.is_dir()):
-        for image in sorted(city.glob(f"*{end}"), key=by_number):
-            stem = path / "gtFine" / split / city.name / image.name.removesuffix(end)
-            label, meaning = stem.with_name(f"{stem.name}_gtFine_labelTrainIds.png"), train_ids
-            if not label.is_file():
-                ids = stem.with_name(f"{stem.name}_gtFine_labelIds.png")
-                if ids.is_file():
-                    label, meaning = ids, _CITYSCAPES_MEANING
-            pairs.append(LabelledImage(image, label, meaning))
-    return _complete("Cityscapes", path / "leftImg8bit" / split, split, pairs)
+    ids = _CITYSCAPES_MEANING
+    if colors is not None:  # datumaro counts its own ids, in the order of this file
+        named = enumerate(colors.class_id(name, labels) for _, name in colors.names)
+        ids = {UNLABELLED: UNLABELLED, **{i: UNLABELLED if c is None else c for i, c in named}}
+    train_ids, pairs = _meaning(labels), []
+    folder, end = path / "leftImg8bit" / split, ".png"
+    for image in sorted((*folder.glob(f"*{end}"), *folder.glob(f"*/*{end}")), key=_place):
+        stem = (
+            path
+            / "gtFine"
+            / image.relative_to(path / "leftImg8bit").with_name(
+                image.name.removesuffix(end).removesuffix("_leftImg8bit")
+            )
+        )
+        label, meaning = stem.with_name(f"{stem.name}_gtFine_labelTrainIds.png"), train_ids
+        by_id = stem.with_name(f"{stem.name}_gtFine_labelIds.png")
+        if not label.is_file() and by_id.is_file():
+            label, meaning = by_id, ids
+        pairs.append(LabelledImage(image, label, meaning))
+    found = _complete("Cityscapes", folder, split, pairs)
+    if checked:
+        _check_official([p.label for p in pairs if p.meaning is _CITYSCAPES_MEANING])
+    return found
+
+
+def _place(file: Path) -> tuple[str, list[tuple[int, str]]]:
+    return str(file.parent), by_number(file)
+
+
+def _check_official(files: list[Path]) -> None:
+    """Refuse ``labelIds`` that are none: of official ones vegetation, sky and cars are above 18."""
+    files = files[:_LOOKED_AT]
+    found = {int(v) for f in files for v in np.unique(read_label_image(f))} - {UNLABELLED}
+    if found and max(found) < len(_CITYSCAPES_IDS):
+        raise SegRosError(
+            f"{files[0]} and those after it have no id above {max(found)}: these are not "
+            "Cityscapes' official ids (vegetation 21, sky 23, car 26) but train ids, it seems; if "
+            "so name them ..._labelTrainIds.png, or add the label_colors.txt that names them in "
+            "their order"
+        )
+
+
+def _voc(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
+    """Pascal VOC: ImageSets/Segmentation/<split>.txt lists the images, where it is there."""
+    lists = path / "ImageSets" / "Segmentation"
+    there = sorted(f.stem for f in lists.glob("*.txt"))
+    if split and split not in there:
+        raise SegRosError(
+            f"data set {path} has no split {split!r}; splits there: {', '.join(there) or 'none'} "
+            "(ImageSets/Segmentation/*.txt)"
+        )
+    chosen = split or (DEFAULT_SPLIT if DEFAULT_SPLIT in there else "")
+    images, truth = path / "JPEGImages", path / "SegmentationClass"
+    files = sorted(f for f in images.rglob("*") if f.suffix.lower() in PICTURES)
+    if chosen:
+        names = set((lists / f"{chosen}.txt").read_text("utf-8", "replace").split())
+        files = [f for f in files if f.relative_to(images).with_suffix("").as_posix() in names]
+    elif not split:  # those without a label image are for detection
+        files = [f for f in files if (truth / f.relative_to(images)).with_suffix(".png").is_file()]
+    meaning = _meaning(labels)
+    pairs = [
+        LabelledImage(f, (truth / f.relative_to(images)).with_suffix(".png"), meaning)
+        for f in sorted(files, key=_place)
+    ]
+    return _complete("JPEGImages/ + SegmentationClass/ (Pascal VOC)", images, chosen, pairs)
 
 
 def _bdd100k(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
@@ -218,96 +285,3 @@ def _check_classes(path: Path, name: str, count: int, labels: LabelSet) -> None:
 def _meaning(labels: LabelSet) -> dict[int, int]:
     count = len(labels)
     return {**{i: i for i in range(count)}, count: UNLABELLED, UNLABELLED: UNLABELLED}
-
-
-def read_truth(pair: LabelledImage) -> NDArray[np.uint8]:
-    """Read a label image as class ids.
-
-    Returns:
-        (H, W) uint8 class ids, 255 where there is no class.
-
-    Raises:
-        SegRosError: it is damaged, no label image, or has values without a meaning; the message
-            names the file.
-
-    """
-    values = read_label_image(pair.label)
-    table = np.full(256, UNLABELLED, np.uint8)
-    table[list(pair.meaning)] = list(pair.meaning.values())
-    found = np.flatnonzero(np.bincount(np.ravel(values), minlength=256))
-    strange = [int(v) for v in found if int(v) not in pair.meaning]
-    if strange:
-        shown = ", ".join(map(str, strange[:8])) + (", ..." if len(strange) > 8 else "")
-        last = max(value for value in pair.meaning if value != UNLABELLED)
-        raise SegRosError(
-            f"{pair.label} has label ids {shown}; it may have 0 to {last} and 255; name the label "
-            "set it was made with, or correct it"
-        )
-    return np.asarray(table[values], np.uint8)
-
-
-def read_label_image(file: Path) -> NDArray[np.uint8]:
-    """Read the values of a PNG label image, one per pixel: 8 or 16 bit grey, or a palette.
-
-    Of a palette the indices are the values. 16 bit values must be 255 at most.
-
-    Returns:
-        (H, W) uint8.
-
-    Raises:
-        SegRosError: not a PNG, damaged, a colour picture, or values that do not fit.
-
-    """
-    advice = "replace it, or remove it and its image"
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise SegRosError(f"{file}: {error.strerror or error}; {advice}") from error
-    if not _is_whole_png(data):
-        raise SegRosError(f"label image {file} is not a PNG, or a damaged one; {advice}")
-    bits, color = struct.unpack_from("BB", data, 24)  # IHDR: width, height, bit depth, colour type
-    readers: dict[int, Callable[[bytes], NDArray[Any] | None]] = {0: _grey, 3: _palette_indices}
-    if color not in readers:
-        raise SegRosError(
-            f"label image {file} is a colour picture; it must be grey or have a palette, each "
-            "pixel the id of its class"
-        )
-    if color == 0 and bits < 8:
-        # Decoders stretch these to 0..255, so that the ids are lost.
-        raise SegRosError(f"label image {file} has {bits} bits per pixel; save it with 8")
-    values = readers[color](data)
-    if values is None:
-        raise SegRosError(f"label image {file} is damaged; {advice}")
-    if values.max() > 255:
-        raise SegRosError(f"label image {file} has ids up to {values.max()}; 255 is the largest")
-    return values.astype(np.uint8)
-
-
-def _is_whole_png(data: bytes) -> bool:
-    """Check every chunk's sum; decoders make up what they cannot read."""
-    if data[:16] != b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR":
-        return False
-    at, kind = 8, b""
-    while kind != b"IEND" and at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
-        if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[at + 4 : end])):
-            return False
-        at = end + 4
-    return kind == b"IEND"
-
-
-def _grey(data: bytes) -> NDArray[Any] | None:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH)
-
-
-def _palette_indices(data: bytes) -> NDArray[Any] | None:
-    """Return the indices of a palette PNG, which OpenCV would give as colours."""
-    try:
-        with av.open(BytesIO(data)) as container:
-            frame = next(container.decode(video=0))
-    except (av.FFmpegError, StopIteration):
-        return None
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8)[: frame.height * plane.line_size]
-    return np.asarray(rows.reshape(frame.height, plane.line_size)[:, : frame.width])

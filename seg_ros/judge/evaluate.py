@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from seg_ros.drive.pictures import read_picture
 from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.errors import SegRosError
-from seg_ros.judge.datasets import LabelledDataset, LabelledImage, read_truth
+from seg_ros.judge.datasets import LabelledDataset
+from seg_ros.judge.label_images import LabelledImage, read_truth
 from seg_ros.labels import UNLABELLED, LabelSet
 from seg_ros.segment.paint import colorize, confusion_picture, contact_sheet, difference, legend
 from seg_ros.segment.segmenter import Segmenter
@@ -137,6 +138,8 @@ class Evaluation:
     """Share of the pixels that have no class and count nowhere."""
     worst: tuple[Judged, ...]
     """The images of the lowest mIoU, worst first, ten at most."""
+    predicted: frozenset[int] = frozenset()
+    """Classes that were predicted anywhere, also where the labels have no class."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as JSON has them: null for NaN."""
@@ -181,11 +184,13 @@ def evaluate(
     labels = segmenter.labels
     total = np.zeros((len(labels), len(labels)), np.int64)
     pixels = 0
+    predicted: set[int] = set()
     worst: list[Judged] = []
-    for pair, frame, truth in read_ahead(_read(dataset), _READ_AHEAD):
+    for pair, frame, truth in read_ahead(_read(dataset, labels), _READ_AHEAD):
         prediction = segmenter.segment(frame, truth.shape).class_mask()
         confusion = confusion_matrix(truth, prediction, len(labels))
         total += confusion
+        predicted.update(np.flatnonzero(np.bincount(prediction.ravel(), minlength=1)).tolist())
         pixels += truth.size
         judged = Judged(pair.image, truth, prediction, scores(confusion, labels.driveable_ids))
         if confusion.any():
@@ -203,18 +208,19 @@ def evaluate(
         len(dataset.images),
         1 - int(total.sum()) / pixels,
         tuple(worst),
+        frozenset(predicted),
     )
 
 
 def _read(
-    dataset: LabelledDataset,
+    dataset: LabelledDataset, labels: LabelSet
 ) -> Iterator[tuple[LabelledImage, NDArray[np.uint8], NDArray[np.uint8]]]:
     for pair in dataset.images:
         try:
             frame = read_picture(pair.image)
         except SegRosError as error:
             raise SegRosError(f"{error}; replace it, or remove it and its label image") from error
-        truth = read_truth(pair)
+        truth = read_truth(pair, labels)
         (height, width), (rows, columns) = frame.shape[:2], truth.shape
         # The same proportions, to a pixel of rounding.
         if abs(height * columns - width * rows) > max(height, width):
@@ -232,7 +238,6 @@ def evaluation_table(evaluation: Evaluation) -> str:
     rows = [("class", "IoU", "pixels")]
     for label, iou, count in zip(evaluation.labels.classes, found.class_iou, pixels, strict=True):
         rows.append((label.name, _figure(iou), f"{count / pixels.sum():.1%}"))
-    left_out = [r[0] for r in rows[1:] if r[1] == _NOTHING]
     rows += [
         ("", "", ""),
         ("mean IoU", _figure(found.mean_iou), ""),
@@ -242,9 +247,22 @@ def evaluation_table(evaluation: Evaluation) -> str:
         ("void, ignored", f"{evaluation.void_share:.1%}", ""),
     ]
     table = text_table(rows)
-    if left_out:
+    unknown = [i for i, iou in enumerate(found.class_iou) if np.isnan(iou)]
+    for what, ids in (
+        ("neither in the labels nor predicted", set(unknown) - evaluation.predicted),
+        (
+            "not in the labels, predicted only where they have no class",
+            set(unknown) & evaluation.predicted,
+        ),
+    ):
+        if ids:
+            names = ", ".join(evaluation.labels.classes[i].name for i in sorted(ids))
+            table += f"\n{what}, so left out of the mean: {names}"
+    if pixels[0] == pixels.sum() and evaluation.void_share > 0:
+        name = evaluation.labels.classes[0].name
         table += (
-            f"\nneither in the labels nor predicted, so left out of the mean: {', '.join(left_out)}"
+            f"\nthe label images say only {name} (0) and no class (255), as binary masks do that "
+            f"mean something else by it; say what: --values 0=void,255={name}"
         )
     return table
 

@@ -92,6 +92,18 @@ def preprocessing(folder: Path) -> tuple[Normalisation, tuple[int, int] | None]:
     return Normalisation((r, g, b), (s, t, u), scale), _size(data.get("size"))
 
 
+def reduces_labels(path: Path) -> bool:
+    """Whether a checkpoint folder was trained on labels where 0 is no class and ids count from 1.
+
+    Raises:
+        SegRosError: its ``preprocessor_config.json`` is not JSON.
+
+    """
+    file = path / PREPROCESSOR
+    data = _read_json(file) if file.is_file() else {}
+    return bool(data.get("do_reduce_labels", data.get("reduce_labels", False)))
+
+
 def _size(size: Any) -> tuple[int, int] | None:
     if type(size) is int:
         return size, size

@@ -10,9 +10,18 @@ from sklearn import metrics
 from seg_ros import cli
 from seg_ros.engines import Inference
 from seg_ros.errors import SegRosError
-from seg_ros.judge.datasets import open_dataset, read_label_image, read_truth
-from seg_ros.judge.evaluate import confusion_matrix, evaluate, scores, worst_sheet, write_pictures
+from seg_ros.judge.datasets import open_dataset
+from seg_ros.judge.evaluate import (
+    confusion_matrix,
+    evaluate,
+    evaluation_table,
+    scores,
+    worst_sheet,
+    write_pictures,
+)
+from seg_ros.judge.label_images import parse_values, read_label_image, read_truth
 from seg_ros.labels import ClassLabel, Kind, LabelSet, load_label_set
+from seg_ros.models.huggingface import reduces_labels
 from seg_ros.segment.paint import colorize, confusion_picture, difference, legend
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.segment.upsample import argmax_upsampled
@@ -313,10 +322,11 @@ GREY = png(2, [[0, 1]], 8, 0)
     ("data", "said"),
     [
         (b"", "is not a PNG, or a damaged one; replace it"),
-        (b"\xff\xd8\xff\xe0 a JPEG", "is not a PNG"),
+        (b"\xff\xd8\xff\xe0 a JPEG", "is not a PNG but a JPEG"),
         (GREY[:-12], "is not a PNG, or a damaged one"),
         (damaged(GREY), "is not a PNG, or a damaged one"),
         (png(2, [[0, 0, 0, 1, 1, 1]], 8, 2), "is a colour picture; it must be grey"),
+        (png(1, [[0, 255]], 8, 4), "is a grey picture with alpha; it must be grey"),
         (png(2, [[0x10]], 4, 0), "has 4 bits per pixel; save it with 8"),
         (png(4, [[0]], 8, 0), "is damaged"),
         (png(4, [[0]], 8, 3, bytes(6)), "is damaged"),
@@ -396,7 +406,7 @@ def replaced(path, content):
             "images/val/0_11.png: PNG image of 20 bytes is damaged or cut off in its header",
         ),
         (replaced("images/val/0_11.png", b"GIF89a"), "", "images/val/0_11.png: compressed image"),
-        (replaced("annotations/val/0_9.png", b"GIF89a"), "", "0_9.png is not a PNG"),
+        (replaced("annotations/val/0_9.png", b"GIF89a"), "", "0_9.png is not a PNG but a GIF"),
         (lambda _: None, "test", "no split 'test' (images/test is not there); splits there: val"),
     ],
 )
@@ -675,3 +685,174 @@ def test_the_default_model_on_camvid(camvid, segmenter):
     assert found.scores.mean_iou == pytest.approx(0.5879, abs=0.005)
     assert found.scores.class_iou[3] == pytest.approx(0.9545, abs=0.005)
     assert found.scores.driveable_iou == found.scores.class_iou[3]
+
+
+# ---- what other tools write ----
+
+
+def rgb(path, rows):
+    """Write a picture of RGB colours."""
+    return write(path, np.array(rows, np.uint8)[:, :, ::-1])
+
+
+def test_labels_that_count_from_one_are_reduced(tmp_path):
+    """ADE20K's way: 0 is no class."""
+    truth, said = random_masks(4, 11)
+    write(tmp_path / "images" / "a.png", image_saying(said))
+    write(tmp_path / "labels" / "a.png", np.where(truth == 255, 0, truth + 1).astype(np.uint8))
+    found = evaluate(reader(CAMVID), open_dataset(tmp_path, CAMVID, reduced=True))
+    assert np.array_equal(found.confusion, confusion_matrix(truth, said, 11))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"do_reduce_labels": True}, True),
+        ({"reduce_labels": True}, True),
+        ({"do_reduce_labels": False, "reduce_labels": True}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_a_checkpoint_says_whether_labels_are_reduced(tmp_path, config, said):
+    if config is not None:
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    assert reduces_labels(tmp_path) is said
+
+
+def test_binary_masks_are_said_and_can_be_named(tmp_path):
+    truth = np.zeros(SIZE, np.uint8)
+    truth[6:] = 255
+    write(tmp_path / "images" / "a.png", image_saying(np.full(SIZE, 3, np.uint8)))
+    write(tmp_path / "labels" / "a.png", truth)
+    taken = evaluate(reader(CAMVID), open_dataset(tmp_path, CAMVID))
+    assert "say only sky (0) and no class (255), as binary masks do" in evaluation_table(taken)
+    values = parse_values("0=void, 255=road", CAMVID)
+    found = evaluate(reader(CAMVID), open_dataset(tmp_path, CAMVID, values=values))
+    assert found.scores.class_iou[3] == 1.0
+    assert found.void_share == 0.5
+    assert "binary" not in evaluation_table(found)
+    assert parse_values("", CAMVID) is None
+    for wrong in ("255", "256=road", "0=lane", "x=road", "1=11"):
+        with pytest.raises(SegRosError, match="must be VALUE=CLASS"):
+            parse_values(wrong, CAMVID)
+
+
+def test_a_class_predicted_where_there_are_no_labels_is_not_called_not_predicted(tmp_path):
+    truth, said = np.full(SIZE, 3, np.uint8), np.full(SIZE, 3, np.uint8)
+    truth[:2], said[:2] = 255, 5
+    write(tmp_path / "images" / "a.png", image_saying(said))
+    write(tmp_path / "labels" / "a.png", truth)
+    table = evaluation_table(evaluate(reader(CAMVID), open_dataset(tmp_path, CAMVID)))
+    neither, only = table.splitlines()[-2:]
+    assert neither.startswith("neither in the labels nor predicted")
+    name = CAMVID.classes[5].name
+    assert only == (
+        "not in the labels, predicted only where they have no class, so left out of the mean: "
+        f"{name}"
+    )
+    assert name not in neither
+
+
+def cityscapes_frame(root, ids, city="aachen/", name="a"):
+    write(
+        root / f"leftImg8bit/val/{city}{name}_leftImg8bit.png", np.zeros((*ids.shape, 3), np.uint8)
+    )
+    return write(root / f"gtFine/val/{city}{name}_gtFine_labelIds.png", ids)
+
+
+def test_cityscapes_folders_of_train_ids_are_not_scored_as_official_ones(tmp_path):
+    """As datumaro writes them: the ids count the lines of label_colors.txt."""
+    ids = np.arange(20, dtype=np.uint8).reshape(2, 10)
+    ids[0, 0] = 255
+    cityscapes_frame(tmp_path, ids % 19)
+    with pytest.raises(SegRosError, match=r"labelIds.png .* no id above 18: these are not Citysc"):
+        open_dataset(tmp_path, CITYSCAPES)
+    names = ["background", *(label.name for label in CITYSCAPES.classes)]
+    (tmp_path / "label_colors.txt").write_text(
+        "".join(f"{i} 0 0 {name}\n" for i, name in enumerate(names))
+    )
+    cityscapes_frame(tmp_path, ids)
+    (pair,) = open_dataset(tmp_path, CITYSCAPES).images
+    expected = [255 if v in (0, 255) else v - 1 for v in ids.ravel().tolist()]
+    assert read_truth(pair, CITYSCAPES).ravel().tolist() == expected
+
+
+def test_cityscapes_without_city_folders(tmp_path):
+    for name in ("frame_10", "frame_2"):
+        cityscapes_frame(tmp_path, np.full((2, 3), 26, np.uint8), "", name)
+    pairs = open_dataset(tmp_path, CITYSCAPES).images
+    assert [pair.image.name for pair in pairs] == [
+        "frame_2_leftImg8bit.png",
+        "frame_10_leftImg8bit.png",
+    ]
+    assert np.all(read_truth(pairs[0], CITYSCAPES) == 13)
+
+
+VOC_MAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\nCar:64,0,128::\n"
+COLORS = [[[0, 0, 0], [128, 64, 128]], [[64, 0, 128], [128, 64, 128]]]
+
+
+def voc(root, rows=COLORS, color_map=VOC_MAP):
+    (root / "labelmap.txt").parent.mkdir(parents=True, exist_ok=True)
+    (root / "labelmap.txt").write_text(color_map)
+    write(root / "JPEGImages" / "a.jpg", np.zeros((2, 2, 3), np.uint8))
+    write(root / "JPEGImages" / "unlabelled.jpg", np.zeros((2, 2, 3), np.uint8))
+    return rgb(root / "SegmentationClass" / "a.png", rows)
+
+
+def test_voc_and_cvat_are_read_by_their_colours(tmp_path):
+    voc(tmp_path)
+    (pair,) = open_dataset(tmp_path, CAMVID).images
+    names = [label.name for label in CAMVID.classes]
+    road, car = names.index("road"), names.index("car")
+    assert read_truth(pair, CAMVID).tolist() == [[255, road], [car, road]]
+    # The same with a palette, whose indices are not the ids.
+    palette = bytes([0] * 3 + [64, 0, 128] + [128, 64, 128])
+    pair.label.write_bytes(png(2, [[0, 2], [1, 2]], 8, 3, palette))
+    assert read_truth(pair, CAMVID).tolist() == [[255, road], [car, road]]
+
+
+def test_voc_lists_choose_the_images(tmp_path):
+    voc(tmp_path)
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("a\n")
+    assert [pair.image.stem for pair in open_dataset(tmp_path, CAMVID).images] == ["a"]
+    with pytest.raises(SegRosError, match="no split 'test'; splits there: val"):
+        open_dataset(tmp_path, CAMVID, "test")
+    (lists / "val.txt").write_text("a\nunlabelled\n")
+    with pytest.raises(SegRosError, match=r"unlabelled.jpg has no label image"):
+        open_dataset(tmp_path, CAMVID)
+
+
+def test_camvid_is_read_by_label_colors(tmp_path):
+    (tmp_path / "label_colors.txt").write_text("128 64 128\t\tRoad\n0 0 0 Void\n64 0 128 car\n")
+    write(tmp_path / "val" / "a.png", np.zeros((2, 2, 3), np.uint8))
+    rgb(tmp_path / "valannot" / "a.png", COLORS)
+    (pair,) = open_dataset(tmp_path, CAMVID).images
+    names = [label.name for label in CAMVID.classes]
+    road, car = names.index("road"), names.index("car")
+    assert read_truth(pair, CAMVID).tolist() == [[255, road], [car, road]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "color_map", "said"),
+    [
+        (
+            [[[1, 2, 3]] * 2] * 2,
+            VOC_MAP,
+            r"a.png has pixels of colour \(1, 2, 3\), .*map.txt",
+        ),
+        (COLORS, VOC_MAP.replace("Car", "tank"), "a.png has pixels of 'tank', which label set cam"),
+        (COLORS, "road=1,2,3\n", "labelmap.txt, line 1: neither"),
+        (COLORS, "road:1,2\n", "labelmap.txt, line 1: neither"),
+        (COLORS, "road:1,2,300\n", "labelmap.txt, line 1: neither"),
+        (COLORS, "road:1,2,3\ncar:1,2,3\n", "line 2: 'car' has the colour of 'road'"),
+        (COLORS, "\n", "labelmap.txt names no colour"),
+    ],
+)
+def test_colours_without_a_meaning_are_refused(tmp_path, rows, color_map, said):
+    voc(tmp_path, rows, color_map)
+    with pytest.raises(SegRosError, match=said):
+        read_truth(open_dataset(tmp_path, CAMVID).images[0], CAMVID)
