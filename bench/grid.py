@@ -18,9 +18,10 @@ import numpy as np
 from grid_scenes import LABELS, SCENES
 from numpy.typing import NDArray
 
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec
+from seg_ros.ground.mounting import Mounting
 from seg_ros.support.tables import markdown_table
 
 GRIDS = {

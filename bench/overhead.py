@@ -18,9 +18,10 @@ import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from seg_ros.drive.images import decode_image
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
+from seg_ros.ground.mounting import Mounting
 from seg_ros.results import topics
 from seg_ros.ros.messages import ReusedImage, message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import Drive, DriveFrame
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.mounting import Mounting
 from seg_ros.support.choices import SYNTHETIC
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid_spec import (
     FREE,
     OCCUPIED,
@@ -34,6 +34,7 @@ from seg_ros.ground.grid_spec import (
     GridRules,
     GridSpec,
 )
+from seg_ros.ground.mounting import Mounting
 from seg_ros.ground.rays import (
     DRIVEABLE,
     NOTHING,

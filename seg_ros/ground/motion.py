@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import rotation_of_quaternion
+from seg_ros.ground.mounting import rotation_of_quaternion
 from seg_ros.ground.world_grid import Pose
 
 _KEPT = 400

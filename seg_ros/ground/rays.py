@@ -24,7 +24,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.mounting import Mounting
 from seg_ros.support.bands import run_in_bands
 
 DRIVEABLE, OTHER_GROUND, OBSTACLE, NOTHING = 0, 1, 2, 3

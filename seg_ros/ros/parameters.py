@@ -11,8 +11,8 @@ from typing import Any
 
 from seg_ros.drive.image_size import MAX_PIXELS
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import Mounting
 from seg_ros.ground.grid_spec import PROFILES, GridRules, GridSpec, parse_polygon
+from seg_ros.ground.mounting import Mounting
 from seg_ros.results import topics
 from seg_ros.support.choices import DEFAULT_MODEL, PRECISIONS, RUNTIMES
 from seg_ros.support.pixels import parse_pixel, parse_size

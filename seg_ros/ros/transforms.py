@@ -11,7 +11,7 @@ from typing import Any
 
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import Mounting, rotation_of_quaternion
+from seg_ros.ground.mounting import Mounting, rotation_of_quaternion
 
 _TIMEOUT = 0.1
 """Seconds to wait for the transform of a stamp; broadcasters are often a little late."""

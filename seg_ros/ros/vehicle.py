@@ -10,8 +10,9 @@ import numpy as np
 
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, rotation_of_quaternion
+from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.motion import Attitude, Odometry, product
+from seg_ros.ground.mounting import rotation_of_quaternion
 from seg_ros.ground.world_grid import Pose
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic

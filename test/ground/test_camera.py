@@ -12,13 +12,8 @@ from numpy.testing import assert_allclose
 
 from seg_ros.drive.messages import bag_messages
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import (
-    CameraModel,
-    Mounting,
-    load_camera,
-    rotation_of_quaternion,
-    save_camera,
-)
+from seg_ros.ground.camera import CameraModel, load_camera, save_camera
+from seg_ros.ground.mounting import Mounting, rotation_of_quaternion
 
 MOUNTED = Mounting(1.2, -0.3, 1.5, 0.04, 0.1, -0.2)
 BARREL = (-0.32, 0.12, 0.001, -0.0008, -0.02)

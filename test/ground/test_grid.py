@@ -13,7 +13,7 @@ from grid_scenes import GRIDS, ID, LABELS, SCENES, Scene, box, camera, car, pole
 from naive_grid import naive_cells
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import (
     FREE,
@@ -25,6 +25,7 @@ from seg_ros.ground.grid_spec import (
     occupancy_values,
     parse_polygon,
 )
+from seg_ros.ground.mounting import Mounting
 from seg_ros.ground.rays import PixelTable, lay_rays
 from seg_ros.labels import load_label_set
 from seg_ros.synthetic import SyntheticDrive

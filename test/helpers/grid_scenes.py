@@ -15,8 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid_spec import FREE, OCCUPIED, GridSpec
+from seg_ros.ground.mounting import Mounting
 from seg_ros.labels import load_label_set
 
 LABELS = load_label_set("cityscapes")

@@ -7,7 +7,8 @@ from dataclasses import fields
 
 import numpy as np
 
-from seg_ros.ground.camera import CameraModel, Mounting
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.mounting import Mounting
 from seg_ros.labels import load_label_set
 from seg_ros.ros.messages import message_class, ros_messages
 
