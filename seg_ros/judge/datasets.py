@@ -88,7 +88,7 @@ def open_dataset(
     if not path.is_dir():
         raise SegRosError(f"data set {path} is not a folder; understood are {'; '.join(LAYOUTS)}")
     try:
-        colors = read_color_map(path)
+        colors = None if reduced or values else read_color_map(path)
         if (path / "leftImg8bit").is_dir():
             found = _cityscapes(path, labels, split, colors, checked=not (reduced or values))
         elif (path / "images" / "100k").is_dir():
@@ -114,10 +114,6 @@ def _cityscapes(
 ) -> LabelledDataset:
     _check_classes(path, "Cityscapes", len(_CITYSCAPES_IDS), labels)
     split = _choose(path, "leftImg8bit/{}", split)
-    ids = _CITYSCAPES_MEANING
-    if colors is not None:  # datumaro counts its own ids, in the order of this file
-        named = enumerate(colors.class_id(name, labels) for _, name in colors.names)
-        ids = {UNLABELLED: UNLABELLED, **{i: UNLABELLED if c is None else c for i, c in named}}
     train_ids, pairs = _meaning(labels), []
     folder, end = path / "leftImg8bit" / split, ".png"
     for image in sorted((*folder.glob(f"*{end}"), *folder.glob(f"*/*{end}")), key=_place):
@@ -131,7 +127,12 @@ def _cityscapes(
         label, meaning = stem.with_name(f"{stem.name}_gtFine_labelTrainIds.png"), train_ids
         by_id = stem.with_name(f"{stem.name}_gtFine_labelIds.png")
         if not label.is_file() and by_id.is_file():
-            label, meaning = by_id, ids
+            if colors is not None:
+                # datumaro counts ids of its own, which the file's lines do not tell; colours do.
+                label = stem.with_name(f"{stem.name}_gtFine_color.png")
+                pairs.append(LabelledImage(image, label, {}, colors))
+                continue
+            label, meaning = by_id, _CITYSCAPES_MEANING
         pairs.append(LabelledImage(image, label, meaning))
     found = _complete("Cityscapes", folder, split, pairs)
     if checked:
@@ -151,8 +152,7 @@ def _check_official(files: list[Path]) -> None:
         raise SegRosError(
             f"{files[0]} and those after it have no id above {max(found)}: these are not "
             "Cityscapes' official ids (vegetation 21, sky 23, car 26) but train ids, it seems; if "
-            "so name them ..._labelTrainIds.png, or add the label_colors.txt that names them in "
-            "their order"
+            "so name them ..._labelTrainIds.png, or say with --values what they mean"
         )
 
 

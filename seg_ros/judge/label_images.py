@@ -56,7 +56,7 @@ class ColorMap:
 
     file: Path
     names: tuple[tuple[Color, str], ...]
-    """In the file's order, in which datumaro counts the ids of grey label images."""
+    """Name of each colour; their order says nothing."""
 
     def class_id(self, name: str, labels: LabelSet) -> int | None:
         """Id of a name; 255 for one that is no class, None where the label set has no such."""

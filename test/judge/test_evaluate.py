@@ -762,20 +762,21 @@ def cityscapes_frame(root, ids, city="aachen/", name="a"):
 
 
 def test_cityscapes_folders_of_train_ids_are_not_scored_as_official_ones(tmp_path):
-    """As datumaro writes them: the ids count the lines of label_colors.txt."""
+    """As datumaro writes them: ids of its own, and what they mean only by colour."""
     ids = np.arange(20, dtype=np.uint8).reshape(2, 10)
-    ids[0, 0] = 255
-    cityscapes_frame(tmp_path, ids % 19)
+    label = cityscapes_frame(tmp_path, ids % 19)
     with pytest.raises(SegRosError, match=r"labelIds.png .* no id above 18: these are not Citysc"):
         open_dataset(tmp_path, CITYSCAPES)
     names = ["background", *(label.name for label in CITYSCAPES.classes)]
     (tmp_path / "label_colors.txt").write_text(
-        "".join(f"{i} 0 0 {name}\n" for i, name in enumerate(names))
+        "".join(f"{200 - i} 0 7 {name}\n" for i, name in enumerate(names))
     )
-    cityscapes_frame(tmp_path, ids)
+    with pytest.raises(SegRosError, match=r"a_gtFine_color.png is not there"):
+        open_dataset(tmp_path, CITYSCAPES)
+    colors = np.dstack([200 - ids, np.zeros_like(ids), np.full_like(ids, 7)])
+    rgb(label.with_name("a_gtFine_color.png"), colors)
     (pair,) = open_dataset(tmp_path, CITYSCAPES).images
-    expected = [255 if v in (0, 255) else v - 1 for v in ids.ravel().tolist()]
-    assert read_truth(pair, CITYSCAPES).ravel().tolist() == expected
+    assert read_truth(pair, CITYSCAPES).ravel().tolist() == [255, *range(19)]
 
 
 def test_cityscapes_without_city_folders(tmp_path):
