@@ -76,9 +76,10 @@ def attack_files(tally: Tally, clock: Clock, folder: Path) -> None:
                 tally.add(f"file: {kind}", f"whole, it cannot be read: {problem}", place)
                 continue
             whole[kind] = (place, path, path.read_bytes(), tally.random(kind))
-        while clock.left() and any(tally.open(f"file: {kind}") for kind in whole):
+        bytewise = Clock(clock.left() * 0.7)
+        while bytewise.left() and any(tally.open(f"file: {kind}") for kind in whole):
             for kind, (place, path, data, dice) in whole.items():
-                if not tally.open(f"file: {kind}") or not clock.left():
+                if not tally.open(f"file: {kind}") or not bytewise.left():
                     continue
                 # A checksum that is damaged, too, need not tell.
                 worse = damaged(data, dice, once=kind.startswith("mcap checked"))

@@ -7,6 +7,7 @@ PNG (W3C PNG, 5.6: IHDR comes first), JPEG (as libjpeg-turbo reads it, which dec
 from __future__ import annotations
 
 import struct
+import zlib
 
 import simplejpeg
 
@@ -59,6 +60,23 @@ def image_size(data: bytes) -> tuple[int, int] | None:
                     f"{name} image of {len(data)} bytes is damaged or cut off in its header"
                 ) from error
     return None
+
+
+def is_whole_png(data: bytes) -> bool:
+    """Check that every chunk is within the data, and its sum.
+
+    Decoders take memory for whatever length a chunk says, and make up what they cannot read.
+    """
+    if data[:16] != PNG + b"\0\0\0\x0dIHDR":
+        return False
+    view, at, kind = memoryview(data), 8, b""
+    while kind != b"IEND" and at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if view[end : end + 4] != struct.pack(">I", zlib.crc32(view[at + 4 : end])):
+            return False
+        at = end + 4
+    return kind == b"IEND"
 
 
 def _png(data: bytes) -> tuple[int, int]:

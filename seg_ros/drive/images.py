@@ -20,7 +20,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from rosbags.image.image import ImageError, convert_color
 
-from seg_ros.drive.image_size import JPEG, MAX_PIXELS, PNG, check_size, image_size
+from seg_ros.drive.image_size import JPEG, MAX_PIXELS, PNG, check_size, image_size, is_whole_png
 from seg_ros.errors import SegRosError
 
 # Bytes per pixel of each encoding (sensor_msgs/image_encodings.hpp); nv12 and nv21 are apart:
@@ -190,7 +190,7 @@ def decode_compressed(
             raise SegRosError(f"JPEG image of {len(data)} bytes is damaged: {error}") from error
     if data.startswith(PNG):
         image = None
-        if b"IEND" in data[-16:]:
+        if is_whole_png(data):
             try:
                 image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             except cv2.error as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_ros.drive.image_size import is_whole_png
 from seg_ros.errors import SegRosError
 from seg_ros.labels import UNLABELLED, LabelSet
 
@@ -247,25 +247,11 @@ def _read_png(file: Path, advice: str) -> bytes:
         data = file.read_bytes()
     except OSError as error:
         raise SegRosError(f"{file}: {error.strerror or error}; {advice}") from error
-    if not _is_whole_png(data):
+    if not is_whole_png(data):
         other = next((what for magic, what in _MAGIC.items() if data.startswith(magic)), "")
         what = f"is not a PNG but {other}" if other else "is not a PNG, or a damaged one"
         raise SegRosError(f"label image {file} {what}; {advice}")
     return data
-
-
-def _is_whole_png(data: bytes) -> bool:
-    """Check every chunk's sum; decoders make up what they cannot read."""
-    if data[:16] != b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR":
-        return False
-    at, kind = 8, b""
-    while kind != b"IEND" and at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
-        if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[at + 4 : end])):
-            return False
-        at = end + 4
-    return kind == b"IEND"
 
 
 def _grey(data: bytes) -> NDArray[Any] | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from seg_ros.drive import images
+from seg_ros.drive.image_size import is_whole_png
 from seg_ros.drive.images import decode_compressed, decode_image, encode_jpeg
 from seg_ros.errors import SegRosError
 
@@ -184,6 +185,19 @@ def test_a_cut_png_is_an_error():
     for cut in (len(data) // 2, len(data) - 12, 20):
         with pytest.raises(SegRosError, match=r"PNG image of .* is damaged or cut off"):
             decode_compressed(Compressed("png", data[:cut]))
+
+
+def test_a_png_of_which_a_bit_is_wrong_is_an_error():
+    _, png = cv2.imencode(".png", np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3))
+    data = png.tobytes()
+    assert is_whole_png(data)
+    assert is_whole_png(data + b"what some cameras append")
+    for place in (30, len(data) // 2, len(data) - 14):  # checksum of the header, pixels, theirs
+        wrong = bytearray(data)
+        wrong[place] ^= 1
+        assert not is_whole_png(bytes(wrong))
+        with pytest.raises(SegRosError, match="is damaged or cut off"):
+            decode_compressed(Compressed("png", bytes(wrong)))
 
 
 def test_other_formats_are_named():
