@@ -67,10 +67,10 @@ def test_after_a_frame_that_raises_the_next_is_worked_on(tmp_path, client, scene
 INFO_RAISES = """
 from seg_ros.ros.viewpoint import Viewpoint
 heard = Viewpoint._on_camera_info
-def changed(self, message):
+def changed(self, topic, message):
     if message.header.stamp.nanosec == 2:
         raise KeyError("nobody expects it")
-    heard(self, message)
+    heard(self, topic, message)
 Viewpoint._on_camera_info = changed
 """
 
