@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         reduced=reduced,
         values=parse_values(options.values, segmenter.labels),
     )
+    if dataset.note:
+        print(dataset.note)
     with tqdm(total=len(dataset.images), unit="image", desc="evaluate") as bar:
         evaluation = evaluate(segmenter, dataset, on_image=bar.update)
     print(evaluation_table(evaluation))

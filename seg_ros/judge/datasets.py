@@ -56,6 +56,8 @@ class LabelledDataset:
     split: str
     """Empty when the folder has none."""
     images: tuple[LabelledImage, ...]
+    note: str = ""
+    """What was left out, or nothing."""
 
 
 def open_dataset(
@@ -171,14 +173,19 @@ def _voc(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
     if chosen:
         names = set((lists / f"{chosen}.txt").read_text("utf-8", "replace").split())
         files = [f for f in files if f.relative_to(images).with_suffix("").as_posix() in names]
-    elif not split:  # those without a label image are for detection
+    note = ""
+    if not chosen:  # those without a label image are for detection
+        count = len(files)
         files = [f for f in files if (truth / f.relative_to(images)).with_suffix(".png").is_file()]
+        if len(files) < count:
+            note = f"{count - len(files)} of {count} images are left out: {truth} has none of them"
     meaning = _meaning(labels)
     pairs = [
         LabelledImage(f, (truth / f.relative_to(images)).with_suffix(".png"), meaning)
         for f in sorted(files, key=_place)
     ]
-    return _complete("JPEGImages/ + SegmentationClass/ (Pascal VOC)", images, chosen, pairs)
+    found = _complete("JPEGImages/ + SegmentationClass/ (Pascal VOC)", images, chosen, pairs)
+    return replace(found, note=note)
 
 
 def _bdd100k(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
