@@ -43,6 +43,8 @@ class VideoDrive(Drive):
                 if not container.streams.video:
                     raise SegRosError(f"{self.name} has no video in it")
                 stream = container.streams.video[0]
+                if stream.codec_context is None:
+                    raise SegRosError(f"{self.name}: FFmpeg has no decoder for its video")
                 stream.thread_type = "AUTO"
                 try:
                     check_size(stream.width, stream.height)
