@@ -24,8 +24,9 @@ from seg_ros.labels import load_label_set
 from seg_ros.report.page.parts import shown_positions
 from seg_ros.report.report import FIGURES_NAME, write_report
 from seg_ros.report.run_values import RunInfo
+from seg_ros.results.bag_topics import OVERLAY_TOPIC
 from seg_ros.results.figures import FrameFigures, FrameJudge
-from seg_ros.results.result_bag import OVERLAY_TOPIC, ResultBag
+from seg_ros.results.result_bag import ResultBag
 from seg_ros.segment.output import Processed
 from seg_ros.segment.upsample import confidence_upsampled, mean_confidence
 from seg_ros.support.tables import markdown_table

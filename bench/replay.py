@@ -29,8 +29,9 @@ from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec
 from seg_ros.replay.job import EngineOptions, ReplayJob, finish, load_engine
 from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines
+from seg_ros.results.bag_topics import result_topic
 from seg_ros.results.outputs import ReplayFolder
-from seg_ros.results.result_bag import ResultBag, result_topic
+from seg_ros.results.result_bag import ResultBag
 from seg_ros.results.topics import CAMERA_INFO, IMAGE_COMPRESSED
 from seg_ros.results.video import H264Stream
 from seg_ros.segment.paint import overlay

@@ -20,7 +20,8 @@ __all__ = [
 TYPE_CHECKING = False  # type checkers take it for true; typing itself is not imported for it
 if TYPE_CHECKING:
     from seg_ros.errors import SegRosError
-    from seg_ros.ground.camera import CameraModel, load_camera
+    from seg_ros.ground.camera import CameraModel
+    from seg_ros.ground.camera_file import load_camera
     from seg_ros.labels import LabelSet
     from seg_ros.segment.pipeline import Pipeline
     from seg_ros.segment.segmenter import Segmenter
@@ -31,7 +32,7 @@ else:
         "Pipeline": "seg_ros.segment.pipeline",
         "SegRosError": "seg_ros.errors",
         "Segmenter": "seg_ros.segment.segmenter",
-        "load_camera": "seg_ros.ground.camera",
+        "load_camera": "seg_ros.ground.camera_file",
     }
 
     def __getattr__(name):

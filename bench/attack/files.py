@@ -39,7 +39,7 @@ from seg_ros.drive import open_drive
 from seg_ros.engines.base import Platform
 from seg_ros.engines.store import EngineKey, EngineStore
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import load_camera, save_camera
+from seg_ros.ground.camera_file import load_camera, save_camera
 from seg_ros.labels import load_label_set
 from seg_ros.models.options import load_beside
 from seg_ros.results.figures import FrameFigures, read_figures

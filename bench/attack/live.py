@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from hostile import calibrations, compressed_images, images, motions
-from node_messages import camera_of, image_message, mounting_parameters, pixels
+from node_messages import image_message, mounting_parameters, pixels
 from support import Client, running_node
 from tally import Clock, Tally
 
@@ -35,7 +35,7 @@ class Good:
     def __init__(self, transport: str) -> None:
         scene = SyntheticDrive(frames=150, width=320, height=180)
         segmenter = Segmenter.load()
-        self.camera = camera_of(scene)
+        self.camera = scene.camera
         self._stamp = _EARLY
         self._frames = []
         library = ros_messages()

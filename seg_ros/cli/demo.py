@@ -68,10 +68,10 @@ def demo(
     from tqdm import tqdm
 
     from seg_ros.drive import COMPRESSED_IMAGE, open_drive
-    from seg_ros.ground.camera import load_camera
+    from seg_ros.ground.camera_file import load_camera
     from seg_ros.models.catalogue import find_model
+    from seg_ros.results.bag_topics import MASK_TOPIC, OVERLAY_TOPIC
     from seg_ros.results.outputs import OutputFolder, write_sheet, write_video
-    from seg_ros.results.result_bag import MASK_TOPIC, OVERLAY_TOPIC
 
     drive = open_drive(source, topic)
     found = find_model(model)
@@ -194,7 +194,7 @@ def _stop(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _print_figures(drive: Drive, summary: dict[str, Any], out: Path) -> None:
-    from seg_ros.results.result_bag import GRID_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
+    from seg_ros.results.bag_topics import GRID_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
     from seg_ros.support.tables import text_table
 
     counts, said = summary["counts"], summary["diagnostics"]

@@ -27,7 +27,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Publish it."""
     from seg_ros.drive import open_drive
-    from seg_ros.ground.camera import load_camera
+    from seg_ros.ground.camera_file import load_camera
     from seg_ros.ros.play import play
 
     camera = load_camera(options.camera) if options.camera else None

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import Drive, DriveFrame
-from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.mounting import Mounting
 from seg_ros.support.choices import SYNTHETIC
 
 
@@ -22,16 +20,7 @@ class SceneDrive(Drive):
 
         self.name = SYNTHETIC
         self._scene = SyntheticDrive()
-        camera = self._scene.camera
-        self.camera = CameraModel(
-            camera.width,
-            camera.height,
-            camera.fx,
-            camera.fy,
-            camera.cx,
-            camera.cy,
-            mounting=Mounting(camera.x, camera.y, camera.z, camera.roll, camera.pitch, camera.yaw),
-        )
+        self.camera = self._scene.camera
 
     @property
     def frame_count(self) -> int:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
@@ -340,59 +338,3 @@ def _first_root(polynomial: np.polynomial.Polynomial) -> float:
     roots = polynomial.trim(1e-15).roots()
     real = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)]
     return float(real.min(initial=_FAR**2))
-
-
-def load_camera(path: str | Path) -> CameraModel:
-    """Read a camera from YAML: camera_calibration's format, with an optional ``mounting``.
-
-    ``mounting`` is a map of ``x, y, z`` in metres and ``roll, pitch, yaw`` in radians; what is
-    left out keeps the default of :class:`Mounting`.
-
-    Raises:
-        SegRosError: the file is missing or not such a YAML, or the calibration is no camera's; the
-            message names file and key.
-
-    """
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SegRosError(f"camera file {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SegRosError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    try:
-        camera = CameraModel.from_intrinsics(
-            width=int(data["image_width"]),
-            height=int(data["image_height"]),
-            k=[float(v) for v in data["camera_matrix"]["data"]],
-            distortion_model=str(data.get("distortion_model", "")),
-            d=[float(v) for v in data.get("distortion_coefficients", {}).get("data", [])],
-            mounting=Mounting.from_map(data.get("mounting", {})),
-        )
-        check_calibration(camera)
-        return camera
-    except KeyError as error:
-        raise SegRosError(f"{path}: no {error} (camera_calibration's YAML has it)") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise SegRosError(f"{path}: not a camera YAML ({error})") from error
-    except SegRosError as error:
-        raise SegRosError(f"{path}: {error}") from error
-
-
-def save_camera(camera: CameraModel, path: Path) -> None:
-    """Write a camera in the format that :func:`load_camera` reads."""
-    mounting = camera.mounting
-    data = {
-        "image_width": camera.width,
-        "image_height": camera.height,
-        "camera_name": "camera",
-        "camera_matrix": {"rows": 3, "cols": 3, "data": camera.k.ravel().tolist()},
-        "distortion_model": camera.distortion_model,
-        "distortion_coefficients": {
-            "rows": 1,
-            "cols": len(camera.distortion),
-            "data": list(camera.distortion),
-        },
-        "mounting": {f.name: float(getattr(mounting, f.name)) for f in fields(mounting)},
-    }
-    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")

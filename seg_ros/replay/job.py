@@ -14,7 +14,8 @@ from seg_ros import __version__
 from seg_ros.drive import open_drive
 from seg_ros.drive.base import Drive
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, load_camera
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.camera_file import load_camera
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import find_model
 from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines
@@ -87,7 +88,7 @@ class ReplayJob:
 
         Raises:
             SegRosError: as of :func:`seg_ros.drive.open_drive` and
-                :func:`seg_ros.ground.camera.load_camera`.
+                :func:`seg_ros.ground.camera_file.load_camera`.
 
         """
         drive = open_drive(self.source, self.topic)

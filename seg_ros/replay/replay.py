@@ -26,8 +26,7 @@ from seg_ros.ground.grid_spec import occupancy_values
 from seg_ros.labels import LabelSet
 from seg_ros.replay.cameras import FrameCameras
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State
-from seg_ros.results.figures import FrameJudge
-from seg_ros.results.result_bag import (
+from seg_ros.results.bag_topics import (
     CONTACT_TOPIC,
     GRID_TOPIC,
     MASK_PNG_TOPIC,
@@ -38,6 +37,7 @@ from seg_ros.results.result_bag import (
     recorded_topic,
     result_topic,
 )
+from seg_ros.results.figures import FrameJudge
 from seg_ros.results.topics import CAMERA_INFO, IMAGE_COMPRESSED
 from seg_ros.segment.output import Output, Processed
 from seg_ros.segment.pipeline import Pipeline

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import BinaryIO
 
 from seg_ros.errors import SegRosError
+from seg_ros.results.bag_topics import BagTopic
 from seg_ros.results.figures import FrameFigures
-from seg_ros.results.result_bag import BagTopic, ResultBag
+from seg_ros.results.result_bag import ResultBag
 from seg_ros.results.video import RUN, H264Stream
 
 SAVE_EVERY = RUN

@@ -36,9 +36,10 @@ from seg_ros.report.page.parts import (
     video_screen,
 )
 from seg_ros.report.run_values import RunInfo, report_values
+from seg_ros.results.bag_topics import GRID_TOPIC, OVERLAY_TOPIC
 from seg_ros.results.figures import AHEAD, read_figures
 from seg_ros.results.outputs import draw_grid
-from seg_ros.results.result_bag import GRID_TOPIC, OVERLAY_TOPIC, read_result
+from seg_ros.results.result_bag import read_result
 
 REPORT_NAME = "report.html"
 FIGURES_NAME = "frames.jsonl"

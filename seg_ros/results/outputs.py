@@ -25,13 +25,8 @@ from seg_ros.drive.images import decode_compressed, decode_image
 from seg_ros.errors import SegRosError
 from seg_ros.ground.grid_spec import FREE, OCCUPIED, PROFILES, UNKNOWN, GridSpec
 from seg_ros.labels import LabelSet
-from seg_ros.results.result_bag import (
-    GRID_TOPIC,
-    MASK_PNG_TOPIC,
-    MASK_TOPIC,
-    OVERLAY_TOPIC,
-    read_result,
-)
+from seg_ros.results.bag_topics import GRID_TOPIC, MASK_PNG_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
+from seg_ros.results.result_bag import read_result
 from seg_ros.results.video import OverlayVideo
 from seg_ros.segment.paint import colorize, contact_sheet, grid_picture
 

@@ -12,14 +12,12 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import yaml
 import zstandard
-from mcap.data_stream import ReadDataStream, RecordBuilder
 from mcap.opcode import Opcode
 from mcap.records import (
     Channel,
@@ -38,103 +36,19 @@ from mcap.records import (
 )
 from mcap.writer import MCAP0_MAGIC
 from rosbags.highlevel import AnyReader
-from rosbags.interfaces import (
-    MessageDefinitionFormat,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
 from rosbags.rosbag2.metadata import dump_qos_v8
 
 from seg_ros import __version__
-from seg_ros.drive.base import RecordedTopic
 from seg_ros.drive.messages import stamp_ns, typestore
-from seg_ros.errors import SegRosError
-from seg_ros.results.topics import CONTACTS, GRID, MASK, OVERLAY_COMPRESSED, Topic
-
-MASK_TOPIC, OVERLAY_TOPIC, GRID_TOPIC, CONTACT_TOPIC = (
-    f"/{topic.name}" for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)
-)
-
-MASK_PNG = Topic(
-    f"{MASK.name}/compressed", "sensor_msgs/msg/CompressedImage", "the mask as PNG, in bags only"
-)
-MASK_PNG_TOPIC = f"/{MASK_PNG.name}"
-
-LIVE_TOPICS = {f"/{topic.name}": topic for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)}
-"""What is recorded of the node."""
-
-RESULT_TOPICS = {**LIVE_TOPICS, MASK_PNG_TOPIC: MASK_PNG}
-"""What a run can make of each frame."""
+from seg_ros.results.bag_topics import LIVE_TOPICS, RESULT_TOPICS, BagTopic, result_topic
+from seg_ros.results.mcap_chunks import RECORD_HEAD, chunks_of, end_of, record_bytes
 
 _CHUNK_BYTES = 4 * 2**20
 _ZSTD_LEVEL = 1
 """Level 3 takes six times as long on raw images for 5 % fewer bytes (bench/README.md)."""
 
 _MESSAGE = struct.Struct("<BQHIQQ")
-_CHUNK_HEAD = struct.Struct("<QQQII")
-_RECORD_HEAD = struct.Struct("<BQ")
 _NO_TIME = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class BagTopic:
-    """A topic of a bag, as MCAP describes it."""
-
-    name: str
-    message_type: str
-    definition: str
-    """Message definition, as embedded in the bag."""
-    encoding: str
-    """Of the definition: ``ros2msg`` or ``ros2idl``; empty where there is none."""
-    qos: tuple[Qos, ...]
-    """What the publishers offered."""
-    type_hash: str = ""
-    """RIHS01 hash of the type; empty where it is not known."""
-
-
-def result_topic(topic: Topic) -> BagTopic:
-    """Describe one of the node's topics as the node publishes it."""
-    definition, _ = typestore().generate_msgdef(topic.message_type, ros_version=2)
-    return BagTopic(
-        f"/{topic.name}",
-        topic.message_type,
-        definition,
-        "ros2msg",
-        (_qos(topic),),
-        typestore().hash_rihs01(topic.message_type),
-    )
-
-
-def recorded_topic(topic: RecordedTopic) -> BagTopic:
-    """Describe a topic that is copied, as it was recorded."""
-    definition, encoding, type_hash = topic.definition.data, "ros2msg", ""
-    if topic.definition.format == MessageDefinitionFormat.IDL:
-        encoding = "ros2idl"
-    if topic.message_type in typestore().types:
-        type_hash = typestore().hash_rihs01(topic.message_type)
-        if topic.definition.format == MessageDefinitionFormat.NONE:
-            definition, _ = typestore().generate_msgdef(topic.message_type, ros_version=2)
-    return BagTopic(topic.name, topic.message_type, definition, encoding, topic.qos, type_hash)
-
-
-def _qos(topic: Topic) -> Qos:
-    """QoS the node publishes a topic with, as a bag records it."""
-    forever = QosTime(9223372036, 854775807)
-    return Qos(
-        QosHistory.KEEP_LAST,
-        1,
-        QosReliability.RELIABLE if topic.reliable else QosReliability.BEST_EFFORT,
-        QosDurability.TRANSIENT_LOCAL if topic.transient_local else QosDurability.VOLATILE,
-        forever,
-        forever,
-        QosLiveliness.AUTOMATIC,
-        forever,
-        False,
-    )
 
 
 class ResultBag(AbstractContextManager["ResultBag"]):
@@ -191,7 +105,7 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         prefix = self._prefix()
         if self._keep:
             self._file = self.file.open("r+b", buffering=0)
-            self._chunks = _chunks_of(self._file, prefix, self._keep, self.file)
+            self._chunks = chunks_of(self._file, prefix, self._keep, self.file)
             for index in self._chunks:
                 self._count(index)
             self._file.truncate(self._keep)
@@ -211,7 +125,7 @@ class ResultBag(AbstractContextManager["ResultBag"]):
 
     def _prefix(self) -> bytes:
         header = Header("ros2", f"seg_ros {__version__}")
-        return MCAP0_MAGIC + _bytes([header, *self._schemas, *self._channels])
+        return MCAP0_MAGIC + record_bytes([header, *self._schemas, *self._channels])
 
     def __contains__(self, topic: str) -> bool:
         """Whether a topic may be written."""
@@ -224,7 +138,7 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         channel = self._ids[topic]
         index = self._indexes.setdefault(channel, MessageIndex(channel, []))
         index.records.append((log_ns, len(self._buffer)))
-        size = _MESSAGE.size - _RECORD_HEAD.size + len(message)
+        size = _MESSAGE.size - RECORD_HEAD.size + len(message)
         self._buffer += _MESSAGE.pack(Opcode.MESSAGE, size, channel, 0, log_ns, log_ns)
         self._buffer += message
         if len(self._buffer) > _CHUNK_BYTES:
@@ -248,7 +162,10 @@ class ResultBag(AbstractContextManager["ResultBag"]):
             uncompressed_crc=zlib.crc32(self._buffer),
             uncompressed_size=len(self._buffer),
         )
-        records = [_bytes([chunk]), *(_bytes([index]) for index in self._indexes.values())]
+        records = [
+            record_bytes([chunk]),
+            *(record_bytes([index]) for index in self._indexes.values()),
+        ]
         self._put(b"".join(records))
         offsets, offset = {}, self._end + len(records[0])
         for channel, record in zip(self._indexes, records[1:], strict=True):
@@ -273,10 +190,10 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         """Note a chunk that was written."""
         self._chunks.append(index)
         self._count(index)
-        self._end = _end_of(index)
+        self._end = end_of(index)
 
     def _count(self, index: ChunkIndex) -> None:
-        ends = [*list(index.message_index_offsets.values())[1:], _end_of(index)]
+        ends = [*list(index.message_index_offsets.values())[1:], end_of(index)]
         # A message index is 9 + 2 + 4 bytes and 16 for each message.
         for (channel, start), end in zip(index.message_index_offsets.items(), ends, strict=True):
             self._counts[channel] += (end - start - 15) // 16
@@ -294,10 +211,10 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         """
         self._write_chunk()
         with file.open("rb") as source:
-            for index in _chunks_of(source, self._prefix(), size, file):
+            for index in chunks_of(source, self._prefix(), size, file):
                 start = index.chunk_start_offset
                 source.seek(start)
-                self._put(source.read(_end_of(index) - start))
+                self._put(source.read(end_of(index) - start))
                 shift = self._end - start
                 index.chunk_start_offset += shift
                 for channel in index.message_index_offsets:
@@ -338,9 +255,9 @@ class ResultBag(AbstractContextManager["ResultBag"]):
 
     def _summary(self, information: dict[str, Any]) -> bytes:
         metadata = Metadata("rosbag2", {"serialized_metadata": _yaml(information)})
-        data = _bytes([metadata])
+        data = record_bytes([metadata])
         metadata_index = MetadataIndex(self._end, len(data), metadata.name)
-        data += _bytes([DataEnd(0)])
+        data += record_bytes([DataEnd(0)])
         start, end = self._times()
         statistics = Statistics(
             attachment_count=0,
@@ -363,15 +280,17 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         summary_start = self._end + len(data)
         summary, offsets = b"", []
         for opcode, records in groups:
-            group = _bytes(records)
+            group = record_bytes(records)
             if group:
                 offsets.append(SummaryOffset(opcode, summary_start + len(summary), len(group)))
             summary += group
         offset_start = summary_start + len(summary)
-        summary += _bytes(offsets)
+        summary += record_bytes(offsets)
         footer = struct.pack("<BQQQ", Opcode.FOOTER, 20, summary_start, offset_start)
         crc = zlib.crc32(footer, zlib.crc32(summary))
-        return data + summary + _bytes([Footer(summary_start, offset_start, crc)]) + MCAP0_MAGIC
+        return (
+            data + summary + record_bytes([Footer(summary_start, offset_start, crc)]) + MCAP0_MAGIC
+        )
 
     def _information(self) -> dict[str, Any]:
         """Return what ``metadata.yaml`` says (rosbag2_storage, version 8).
@@ -410,18 +329,6 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         }
 
 
-def _end_of(index: ChunkIndex) -> int:
-    return index.chunk_start_offset + index.chunk_length + index.message_index_length
-
-
-def _bytes(records: Sequence[McapRecord]) -> bytes:
-    builder = RecordBuilder()
-    for record in records:
-        record.write(builder)
-    data: bytes = builder.end()  # type: ignore[no-untyped-call]
-    return data
-
-
 class _PlainYaml(yaml.SafeDumper):
     """Writes what occurs twice twice, as rosbag2 does."""
 
@@ -431,49 +338,6 @@ class _PlainYaml(yaml.SafeDumper):
 
 def _yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_PlainYaml, sort_keys=False)
-
-
-def _chunks_of(file: BinaryIO, prefix: bytes, size: int, path: Path) -> list[ChunkIndex]:
-    """Index the chunks in the first ``size`` bytes of a file; only their heads are read."""
-    if file.seek(0, 2) < size:
-        raise SegRosError(f"{path} is shorter than it was: it has been changed or was cut off")
-    file.seek(0)
-    if file.read(len(prefix)) != prefix:
-        raise SegRosError(
-            f"{path} was begun with other topics or by another version of seg_ros; --replace it"
-        )
-    chunks: list[ChunkIndex] = []
-    offset = len(prefix)
-    while offset < size:
-        opcode, length = _RECORD_HEAD.unpack(file.read(_RECORD_HEAD.size))
-        end = offset + _RECORD_HEAD.size + length
-        if opcode == Opcode.CHUNK:
-            start_time, end_time, uncompressed, _, name_length = _CHUNK_HEAD.unpack(
-                file.read(_CHUNK_HEAD.size)
-            )
-            compression = file.read(name_length).decode()
-            (compressed,) = struct.unpack("<Q", file.read(8))
-            chunks.append(
-                ChunkIndex(
-                    chunk_length=end - offset,
-                    chunk_start_offset=offset,
-                    compression=compression,
-                    compressed_size=compressed,
-                    message_end_time=end_time,
-                    message_index_length=0,
-                    message_index_offsets={},
-                    message_start_time=start_time,
-                    uncompressed_size=uncompressed,
-                )
-            )
-        elif opcode == Opcode.MESSAGE_INDEX and chunks:
-            channel = ReadDataStream(file).read2()
-            chunks[-1].message_index_offsets[channel] = offset
-            chunks[-1].message_index_length += end - offset
-        else:
-            raise SegRosError(f"{path} is damaged at byte {offset}; --replace it")
-        offset = file.seek(end)
-    return chunks
 
 
 def read_result(bag: Path, topic: str, stamps: Sequence[int] = ()) -> Iterator[tuple[int, Any]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import load_camera
+from seg_ros.ground.camera_file import load_camera
 from seg_ros.models.catalogue import find_model
 from seg_ros.results import topics
 from seg_ros.ros.parameters import BY_NAME, PARAMETERS, TRANSPORTS, refusal

@@ -18,7 +18,8 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile
 
 from seg_ros.results import topics
-from seg_ros.results.result_bag import LIVE_TOPICS, ResultBag
+from seg_ros.results.bag_topics import LIVE_TOPICS
+from seg_ros.results.result_bag import ResultBag
 from seg_ros.ros.messages import message_class
 from seg_ros.ros.transport import use_shared_memory
 

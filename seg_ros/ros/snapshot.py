@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, save_camera
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.camera_file import save_camera
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.segment.output import Output, Processed
 from seg_ros.segment.paint import grid_picture

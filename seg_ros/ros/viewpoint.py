@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, load_camera
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.camera_file import load_camera
 from seg_ros.ground.world_grid import Pose
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic

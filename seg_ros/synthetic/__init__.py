@@ -30,7 +30,6 @@ Where to look, each importing from those above it only:
 * `scene`: the drive, which puts it together.
 """
 
-from seg_ros.synthetic.camera import SyntheticCamera
 from seg_ros.synthetic.scene import SyntheticDrive, SyntheticFrame
 from seg_ros.synthetic.street import EGO_OFFSET, EGO_SPEED, KERB_HEIGHT, ROAD_HALF_WIDTH
 
@@ -39,7 +38,6 @@ __all__ = [
     "EGO_SPEED",
     "KERB_HEIGHT",
     "ROAD_HALF_WIDTH",
-    "SyntheticCamera",
     "SyntheticDrive",
     "SyntheticFrame",
 ]

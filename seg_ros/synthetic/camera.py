@@ -1,14 +1,15 @@
-"""The camera: what a user says about it, and the same camera in the world with its projection."""
+"""The camera in the world, with a projection of its own."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from seg_ros.synthetic.basics import Floats, Integers, Triple, check_integer, compiled
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.mounting import Mounting
+from seg_ros.synthetic.basics import Floats, Integers, Triple, compiled
 from seg_ros.synthetic.street import KERB_HEIGHT
 
 NEAR = 0.05
@@ -17,52 +18,30 @@ VIEW_RANGE = 230.0
 """Distance [m] from which on nothing but ground and sky is drawn."""
 
 
-@dataclass(frozen=True)
-class SyntheticCamera:
-    """A pinhole camera and its mounting.
+def check_camera(camera: CameraModel) -> None:
+    """See that the scene can be rendered for a camera: a pinhole that is above the kerb.
 
-    `width`, `height`, `fx`, `fy`, `cx`, `cy` are in pixels, with pixel centres at integers. `x`,
-    `y`, `z` [m] and `roll`, `pitch`, `yaw` [rad] place the camera body frame (x forward, y left, z
-    up) in base_link with R = Rz(yaw) Ry(pitch) Rx(roll); a positive pitch looks down.
+    Raises:
+        ValueError: it has distortion, or is too low.
 
-    Raises ValueError if a size or focal length is not positive, a value is not finite, or the
-    camera is not above the kerb.
     """
+    if camera.distortion:
+        raise ValueError("camera must be without distortion")
+    if camera.mounting.z <= KERB_HEIGHT:
+        raise ValueError(
+            f"camera z must be above the kerb, greater than {KERB_HEIGHT} m, got "
+            f"{camera.mounting.z!r}"
+        )
 
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    x: float = 0.0
-    y: float = 0.0
-    z: float = 1.5
-    roll: float = 0.0
-    pitch: float = 0.04
-    yaw: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name in ("width", "height"):
-            check_integer(f"camera {name}", getattr(self, name), 1)
-        for name in ("fx", "fy", "cx", "cy", "x", "y", "z", "roll", "pitch", "yaw"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"camera {name} must be finite, got {getattr(self, name)!r}")
-        for name in ("fx", "fy"):
-            if getattr(self, name) <= 0:
-                raise ValueError(
-                    f"camera {name} must be greater than 0, got {getattr(self, name)!r}"
-                )
-        if self.z <= KERB_HEIGHT:
-            raise ValueError(
-                f"camera z must be above the kerb, greater than {KERB_HEIGHT} m, got {self.z!r}"
-            )
+def optical_rotation(mounting: Mounting) -> Floats:
+    """Rotation (3, 3) that takes optical-frame vectors to base_link, R = Rz Ry Rx (REP 103).
 
-    def rotation(self) -> Floats:
-        """Rotation (3, 3) that takes optical-frame vectors to base_link."""
-        body = rotation_z(self.yaw) @ _rotation_y(self.pitch) @ _rotation_x(self.roll)
-        optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-        return np.asarray(body @ optical)
+    Written out here and not asked of the mounting: the scene is the truth that tests that one.
+    """
+    body = rotation_z(mounting.yaw) @ _rotation_y(mounting.pitch) @ _rotation_x(mounting.roll)
+    optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    return np.asarray(body @ optical)
 
 
 def _rotation_x(angle: float) -> Floats:

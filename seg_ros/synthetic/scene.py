@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seg_ros.ground.camera import CameraModel
 from seg_ros.synthetic.basics import Bools, Bytes, Floats, Triple, check_integer, triple
-from seg_ros.synthetic.camera import SyntheticCamera, View, rotation_z
+from seg_ros.synthetic.camera import View, check_camera, optical_rotation, rotation_z
 from seg_ros.synthetic.ground_truth import classify_ground, hide, measure_ground, project_ground
 from seg_ros.synthetic.layout import Layout
 from seg_ros.synthetic.light import Light, draw_sky, light_at, set_sky_shares
@@ -65,7 +66,7 @@ class SyntheticDrive:
         height: int = 720,
         rate: float = 10.0,
         seed: int = 0,
-        camera: SyntheticCamera | None = None,
+        camera: CameraModel | None = None,
         start_ns: int = 1_700_000_000_000_000_000,
     ) -> None:
         check_integer("frames", frames, 1)
@@ -84,6 +85,7 @@ class SyntheticDrive:
                 f"camera is {camera.width}x{camera.height}, but width x height is "
                 f"{width}x{height}: they must be the same"
             )
+        check_camera(camera)
         self.camera = camera
         self.rate = float(rate)
         self._frames, self._start_ns = int(frames), int(start_ns)
@@ -204,11 +206,11 @@ class SyntheticDrive:
     def _view(self, index: int) -> View:
         ego_x, ego_y, heading = self._ego_pose(index)
         turn, camera = rotation_z(heading), self.camera
-        origin = np.array([ego_x, ego_y, 0.0]) + turn @ [camera.x, camera.y, camera.z]
+        origin = np.array([ego_x, ego_y, 0.0]) + turn @ camera.mounting.position
         # Three segments make a block: from the straight that begins the block before this one.
         s = EGO_SPEED * (index / self.rate)
         segment = int(np.searchsorted(self._path[:, 6], s, side="right")) - 1
-        rows = turn @ camera.rotation()
+        rows = turn @ optical_rotation(camera.mounting)
         return View(
             width=camera.width,
             height=camera.height,
@@ -254,6 +256,6 @@ class SyntheticDrive:
         return faces
 
 
-def _default_camera(width: int, height: int) -> SyntheticCamera:
+def _default_camera(width: int, height: int) -> CameraModel:
     focal = 1000.0 * width / 1280.0
-    return SyntheticCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return CameraModel(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)

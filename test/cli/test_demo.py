@@ -4,8 +4,10 @@ import cv2
 import pytest
 
 from seg_ros import cli
-from seg_ros.ground.camera import CameraModel, save_camera
-from seg_ros.results.result_bag import GRID_TOPIC, MASK_TOPIC, read_result
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.camera_file import save_camera
+from seg_ros.results.bag_topics import GRID_TOPIC, MASK_TOPIC
+from seg_ros.results.result_bag import read_result
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 

@@ -7,7 +7,8 @@ import pytest
 from seg_ros.drive.messages import bag_messages
 from seg_ros.errors import SegRosError
 from seg_ros.ground.calibration import check_calibration
-from seg_ros.ground.camera import CameraModel, load_camera, save_camera
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.camera_file import load_camera, save_camera
 
 CAR = CameraModel(1280, 720, 1000, 1000, 640, 360)
 FISHEYE = replace(CAR, distortion_model="equidistant", fx=380, fy=380)

@@ -7,18 +7,11 @@ from dataclasses import fields
 
 import numpy as np
 
-from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.mounting import Mounting
 from seg_ros.labels import load_label_set
 from seg_ros.ros.messages import message_class, ros_messages
 
 LABELS = load_label_set("camvid")
-
-
-def camera_of(scene):
-    c = scene.camera
-    mounting = Mounting(c.x, c.y, c.z, c.roll, c.pitch, c.yaw)
-    return CameraModel(c.width, c.height, c.fx, c.fy, c.cx, c.cy, mounting=mounting)
 
 
 def mounting_parameters(camera):

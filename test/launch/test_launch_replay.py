@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from launch_support import errors, launch_test, ros2_launch, said
-from node_messages import camera_of
 from rosbags.highlevel import AnyReader
 from support import Client, write_bag
 
@@ -39,7 +38,7 @@ def images():
 def generate_test_description():
     frames = list(zip(STAMPS, images(), strict=True))
     folder = Path(FOLDER.name) / "bag"
-    bag = write_bag(folder, frames, camera=camera_of(SCENE), topic="/front/image_raw")
+    bag = write_bag(folder, frames, camera=SCENE.camera, topic="/front/image_raw")
     return ros2_launch(
         "replay.launch.py", f"bag:={bag}", "rviz:=false", "rate:=0.6", f"record:={RECORD}"
     )

@@ -15,7 +15,8 @@ from seg_ros.ground.camera import CameraModel
 from seg_ros.labels import load_label_set
 from seg_ros.replay.cameras import FrameCameras
 from seg_ros.replay.replay import Replay, make_pipelines
-from seg_ros.results.result_bag import GRID_TOPIC, MASK_TOPIC, read_result
+from seg_ros.results.bag_topics import GRID_TOPIC, MASK_TOPIC
+from seg_ros.results.result_bag import read_result
 from seg_ros.segment.segmenter import Segmenter
 
 WIDE = CameraModel(320, 180, 250.0, 250.0, 159.5, 89.5)

@@ -7,7 +7,8 @@ import pytest
 from support import write_bag
 
 from seg_ros import cli
-from seg_ros.results.result_bag import MASK_TOPIC, read_result
+from seg_ros.results.bag_topics import MASK_TOPIC
+from seg_ros.results.result_bag import read_result
 
 COUNT = 12
 

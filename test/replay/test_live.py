@@ -7,7 +7,8 @@ from support import running_node, write_bag
 from seg_ros import cli
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.results import topics
-from seg_ros.results.result_bag import MASK_TOPIC, read_result
+from seg_ros.results.bag_topics import MASK_TOPIC
+from seg_ros.results.result_bag import read_result
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 

@@ -21,15 +21,11 @@ from seg_ros.drive import open_drive
 from seg_ros.drive.images import decode_image
 from seg_ros.drive.messages import stamp_ns, typestore
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, save_camera
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.camera_file import save_camera
+from seg_ros.results.bag_topics import CONTACT_TOPIC, GRID_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
 from seg_ros.results.outputs import REPLAY_NAMES, OutputFolder
-from seg_ros.results.result_bag import (
-    CONTACT_TOPIC,
-    GRID_TOPIC,
-    MASK_TOPIC,
-    OVERLAY_TOPIC,
-    read_result,
-)
+from seg_ros.results.result_bag import read_result
 from seg_ros.results.video import OverlayVideo
 
 CAMERA = CameraModel(640, 360, 500.0, 500.0, 319.5, 179.5)

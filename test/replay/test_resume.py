@@ -32,8 +32,9 @@ from seg_ros.replay.job import Engine, EngineOptions, ReplayJob, run_job
 from seg_ros.replay.replay import ReplayOptions, make_pipelines
 from seg_ros.replay.run_files import SAVE_EVERY, State
 from seg_ros.replay.spread import run_spread
+from seg_ros.results.bag_topics import MASK_TOPIC
 from seg_ros.results.outputs import UNFINISHED
-from seg_ros.results.result_bag import MASK_TOPIC, read_result
+from seg_ros.results.result_bag import read_result
 from seg_ros.segment.segmenter import Segmenter
 
 COUNT = 3 * SAVE_EVERY - 5

@@ -20,8 +20,9 @@ from seg_ros.labels import ClassLabel, Kind, LabelSet
 from seg_ros.report.page import Chart, Page, Screen, Series, Timeline, parts, write_page
 from seg_ros.report.report import write_report
 from seg_ros.report.run_values import RunInfo, report_values
+from seg_ros.results.bag_topics import GRID_TOPIC, OVERLAY_TOPIC
 from seg_ros.results.figures import FrameFigures
-from seg_ros.results.result_bag import GRID_TOPIC, OVERLAY_TOPIC, ResultBag
+from seg_ros.results.result_bag import ResultBag
 from seg_ros.results.video import OverlayVideo
 from seg_ros.support.provenance import checksums
 

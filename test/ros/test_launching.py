@@ -8,7 +8,8 @@ import yaml
 from support import write_bag
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel, load_camera, save_camera
+from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.camera_file import load_camera, save_camera
 from seg_ros.results import topics
 from seg_ros.ros.launching import (
     REPLAY_ARGUMENTS,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from node_messages import camera_of, image_message, mounting_parameters
+from node_messages import image_message, mounting_parameters
 from support import HUMBLE, running_node, shipped, wait_until
 
 from seg_ros.ground.grid_spec import FirstContacts
@@ -97,7 +97,7 @@ def test_the_costmap_has_what_the_grid_says(tmp_path, client, scene, costmap):
     seen = {"always_send_full_costmap": True, "publish_frequency": 5.0}
     parameters = nav2_parameters()[costmap][costmap]["ros__parameters"] | seen
     place(client, parameters["global_frame"], parameters["robot_base_frame"], *AT)
-    camera = camera_of(scene)
+    camera = scene.camera
     costmaps = []
     grid_type = message_class(topics.GRID.message_type)
     client.node.create_subscription(grid_type, COSTMAP, costmaps.append, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from node_messages import LABELS, camera_of, image_message, pixels
+from node_messages import LABELS, image_message, pixels
 from security_policy import check_that_the_policy_allows_what_the_node_does
 from support import Client, NodeProcess, running_node, wait_until, write_bag
 
@@ -41,7 +41,7 @@ def publish(publisher, *messages, pause=0.0):
 def test_a_recorded_bag_comes_out_as_masks_overlays_and_grids(tmp_path, client, segmenter, scene):
     """A bag written here, played by `seg_ros play`, segmented by the node: all values checked."""
     frames = [(1_700_000_000_000_000_123 + i * 400_000_001, scene[i * 30].image) for i in range(5)]
-    camera = camera_of(scene)
+    camera = scene.camera
     bag = write_bag(tmp_path / "bag", frames, camera=camera)
     every = (*EVERY_IMAGE, topics.OVERLAY_COMPRESSED, topics.GRID)
     with running_node(tmp_path / "node.log", camera_pitch=camera.mounting.pitch) as node:
@@ -195,7 +195,7 @@ def test_a_corrupt_jpeg_is_survived_and_compressed_input_works(tmp_path, client,
 
 def test_an_uncalibrated_camera_gives_no_grid_but_masks(tmp_path, client, scene):
     library = ros_messages()
-    camera = camera_of(scene)
+    camera = scene.camera
     zero = library.camera_info(library.header(1, "c"), camera)
     zero.k = np.zeros(9)
     with running_node(tmp_path / "node.log"):
@@ -292,9 +292,9 @@ def test_wrong_arguments_are_one_line():
 
 
 def test_a_late_subscriber_gets_the_last_grid(tmp_path, client, scene):
-    from seg_ros.ground.camera import save_camera
+    from seg_ros.ground.camera_file import save_camera
 
-    save_camera(camera_of(scene), tmp_path / "camera.yaml")
+    save_camera(scene.camera, tmp_path / "camera.yaml")
     with running_node(tmp_path / "node.log", camera_file=tmp_path / "camera.yaml"):
         client.listen(topics.GRID)
         client.publisher(topics.IMAGE).publish(image_message(scene[0].image, 42))
@@ -323,7 +323,7 @@ def test_parameters_change_at_run_time_or_are_refused_with_a_reason(tmp_path, cl
     with running_node(tmp_path / "node.log", base_frame="map", grid_frame="map"):
         client.listen(topics.OVERLAY, topics.MASK, topics.GRID)
         images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
-        camera = camera_of(scene)
+        camera = scene.camera
         infos.publish(ros_messages().camera_info(ros_messages().header(1, "c"), camera))
         assert client.set_parameter("overlay_opacity", 0.0).successful
         assert client.set_parameter("grid_profile", "autoware").successful
@@ -383,7 +383,7 @@ def test_an_assumed_mounting_is_a_warning_for_who_listens_to_the_grid(tmp_path, 
         client.listen(topics.MASK, topics.GRID)
         images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
         header = image_message(scene[0].image, 1).header
-        infos.publish(ros_messages().camera_info(header, camera_of(scene)))
+        infos.publish(ros_messages().camera_info(header, scene.camera))
         images.publish(image_message(scene[0].image, 1))
         client.wait_for(topics.GRID)
         status, _ = client.diagnosis(lambda v: v["published"] == "1")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from node_messages import camera_of, image_message, imu, odometry, pixels
+from node_messages import image_message, imu, odometry, pixels
 from support import running_node
 
 from seg_ros.drive.images import decode_compressed, encode_jpeg
@@ -76,7 +76,7 @@ def absurd(camera):
 
 
 def test_an_absurd_calibration_costs_the_grid_and_never_the_mask(tmp_path, client, scene):
-    camera, library = camera_of(scene), ros_messages()
+    camera, library = scene.camera, ros_messages()
     with running_node(tmp_path / "node.log") as node:
         client.listen(topics.MASK, topics.GRID)
         images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
@@ -113,7 +113,7 @@ def test_motion_that_no_vehicle_has_costs_the_grid_and_never_the_mask(tmp_path, 
         (topics.IMU, lambda t: broken(imu(t, 0.0), qw=0.0)),
         (topics.IMU, lambda t: broken(imu(t, 0.0), qw=nan)),
     ]
-    camera, library = camera_of(scene), ros_messages()
+    camera, library = scene.camera, ros_messages()
     wanted = {"grid_frame": "odom", "attitude_source": "imu", "grid_fusion": True}
     with running_node(tmp_path / "node.log", **wanted) as node:
         client.listen(topics.MASK, topics.GRID)

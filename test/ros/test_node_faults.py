@@ -4,7 +4,7 @@ Each runs in a process of its own, with one function of it replaced by one that 
 """
 
 import pytest
-from node_messages import camera_of, image_message
+from node_messages import image_message
 from support import NodeProcess
 
 from seg_ros.drive.messages import stamp_ns
@@ -76,7 +76,7 @@ Viewpoint._on_camera_info = changed
 
 
 def test_a_callback_that_raises_is_said_and_the_others_go_on(tmp_path, client, scene):
-    camera, library = camera_of(scene), ros_messages()
+    camera, library = scene.camera, ros_messages()
     node = node_in_which(tmp_path, INFO_RAISES)
     try:
         node.wait_for("listening on")
@@ -113,7 +113,7 @@ live_model.LiveModel.load = then_break
 
 
 def test_whatever_goes_wrong_in_the_grid_costs_the_grid_alone(tmp_path, client, scene):
-    camera, library = camera_of(scene), ros_messages()
+    camera, library = scene.camera, ros_messages()
     node = node_in_which(tmp_path, GRID_RAISES)
     try:
         node.wait_for("listening on")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from node_messages import (
     LABELS,
-    camera_of,
     image_message,
     imu,
     mounting_parameters,
@@ -34,7 +33,7 @@ DEFAULTS = {name: spec.default for name, spec in BY_NAME.items()}
 
 
 def test_the_grid_follows_pitch_and_pose_at_the_stamp(tmp_path, client, scene, segmenter):
-    camera, image = camera_of(scene), scene[0].image
+    camera, image = scene.camera, scene[0].image
     with running_node(
         tmp_path / "node.log",
         grid_frame="odom",
@@ -82,7 +81,7 @@ def test_odometry_of_another_frame_is_said(tmp_path, client, scene):
         images, infos = client.publisher(topics.IMAGE), client.publisher(topics.CAMERA_INFO)
         poses = client.publisher(topics.ODOMETRY)
         header = ros_messages().header(STAMP, "camera")
-        infos.publish(ros_messages().camera_info(header, camera_of(scene)))
+        infos.publish(ros_messages().camera_info(header, scene.camera))
         poses.publish(odometry(STAMP, Pose(0.0, 0.0, 0.0), "map"))
         client.settle()
         images.publish(image_message(scene[0].image, STAMP))
@@ -127,7 +126,7 @@ def vehicle(on_refused=lambda _: None, **changes):
 
 @pytest.mark.usefixtures("fake_tf2")
 def test_the_mounting_comes_from_tf_at_the_frames_stamp(scene):
-    camera = camera_of(scene)
+    camera = scene.camera
     found = vehicle(mounting_source="tf").camera_at(camera, "front_optical", STAMP)
     assert FakeBuffer.asked == [("base_link", "front_optical", STAMP)]
     assert found.mounting.position.tolist() == [1.5, 0.1, 1.6]
@@ -138,7 +137,7 @@ def test_the_mounting_comes_from_tf_at_the_frames_stamp(scene):
 @pytest.mark.usefixtures("fake_tf2")
 def test_no_transform_is_one_clear_line(scene):
     with pytest.raises(SegRosError, match=r"'front_optical' to 'base_link'.*into the future"):
-        vehicle(mounting_source="tf").camera_at(camera_of(scene), "front_optical", STAMP + 1)
+        vehicle(mounting_source="tf").camera_at(scene.camera, "front_optical", STAMP + 1)
 
 
 @pytest.mark.usefixtures("fake_tf2")
@@ -152,7 +151,7 @@ def test_transforms_of_another_run_are_forgotten():
 def test_the_mounting_comes_from_tf_itself(tmp_path, client, scene, segmenter):
     """A static transform and one that changes, over DDS: the grid is of the pitch at the stamp."""
     tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with ROS 2")
-    camera = camera_of(scene)
+    camera = scene.camera
     at = camera.mounting
 
     def transform(stamp, parent, child, xyz, rotation):
@@ -216,7 +215,7 @@ def test_tf_without_tf2_ros_says_what_to_install(monkeypatch):
 
 
 def test_without_sources_the_parameters_stand(scene):
-    camera = camera_of(scene)
+    camera = scene.camera
     assert vehicle().camera_at(camera, "camera", STAMP) == camera
     assert vehicle().pose_at(STAMP) is None
     assert vehicle().subscriptions() == {}
@@ -234,7 +233,7 @@ def test_an_imu_without_orientation_is_not_used(scene):
     heard(asked, topics.IMU, message)
     assert "has no orientation" in refused[0]
     with pytest.raises(SegRosError, match="has no orientation"):
-        asked.camera_at(camera_of(scene), "camera", STAMP)
+        asked.camera_at(scene.camera, "camera", STAMP)
 
 
 def test_odometry_of_another_frame_is_refused_where_nothing_converts_it():
@@ -267,7 +266,7 @@ def test_odometry_of_another_frame_is_converted_through_tf(monkeypatch):
 
 def test_a_calibration_sent_once_before_the_node_is_there_counts(tmp_path, client, scene):
     """By a driver that is transient local and has said it; a newer one of any kind replaces it."""
-    camera, library = camera_of(scene), ros_messages()
+    camera, library = scene.camera, ros_messages()
 
     def info(stamp, camera):
         return library.camera_info(library.header(stamp, "front_optical"), camera)
@@ -299,7 +298,7 @@ def test_a_calibration_sent_before_does_not_replace_a_newer_one(scene):
     from seg_ros.ros.viewpoint import Viewpoint
     from seg_ros.support.statistics import FrameStatistics
 
-    camera, library = camera_of(scene), ros_messages()
+    camera, library = scene.camera, ros_messages()
     quiet = SimpleNamespace(error=lambda *_, **__: None, warning=lambda *_, **__: None)
     node = SimpleNamespace(get_logger=lambda: quiet, resolve_topic_name=lambda name: f"/{name}")
     settings = SimpleNamespace(values=DEFAULTS, mounting_assumed=False)

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from node_messages import LABELS, camera_of, image_message, pixels, trigger
+from node_messages import LABELS, image_message, pixels, trigger
 from support import running_node, wait_until
 
 from seg_ros.drive.messages import stamp_ns
-from seg_ros.ground.camera import load_camera, save_camera
+from seg_ros.ground.camera_file import load_camera, save_camera
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.results import topics
@@ -140,7 +140,7 @@ def test_reload_says_what_to_do_when_it_cannot(tmp_path, client):
 
 def test_a_snapshot_is_all_of_one_frame(tmp_path, client, scene, segmenter):
     images = [scene[0].image, scene[60].image, scene[120].image]
-    camera = camera_of(scene)
+    camera = scene.camera
     save_camera(camera, tmp_path / "camera.yaml")
     root = tmp_path / "snapshots"
     with running_node(

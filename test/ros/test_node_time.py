@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from node_messages import LABELS, camera_of, image_message, imu, odometry
+from node_messages import LABELS, image_message, imu, odometry
 from support import running_node, wait_until, write_bag
 
 from seg_ros.drive.messages import stamp_ns
-from seg_ros.ground.camera import save_camera
+from seg_ros.ground.camera_file import save_camera
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.ground.world_grid import FusedGrid, Pose, place
@@ -87,7 +87,7 @@ def test_a_looping_bag_is_processed_and_every_loop_counted(tmp_path, client, sce
 
 def test_a_clock_that_jumps_back_starts_anew(tmp_path, client, scene, segmenter):
     """What was fused and heard before the jump leaves no trace in what comes after it."""
-    camera = camera_of(scene)
+    camera = scene.camera
     save_camera(camera, tmp_path / "camera.yaml")
     with running_node(
         tmp_path / "node.log",
