@@ -7,17 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from seg_ros.errors import SegRosError
-
-_LINE = 600
-"""Characters of a message that are shown: a file's content may be in it."""
-
-
-def one_line(text: str) -> str:
-    """Return a message as one line of sensible length that no terminal takes for commands."""
-    flat = " ".join(text.split())
-    flat = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in flat)
-    return flat if len(flat) <= _LINE else f"{flat[: _LINE - 3]}..."
+from seg_ros.errors import SegRosError, as_line
 
 
 def enter(name: str, work: Callable[[], int], verbose: bool = False) -> int:
@@ -61,7 +51,7 @@ def enter(name: str, work: Callable[[], int], verbose: bool = False) -> int:
 
 
 def _say(name: str, message: str) -> None:
-    print(f"{name}: {one_line(message)}", file=sys.stderr, flush=True)
+    print(f"{name}: {as_line(message)}", file=sys.stderr, flush=True)
 
 
 def _trace(verbose: bool) -> None:

@@ -68,9 +68,10 @@ def test_our_own_error_is_one_line_of_sensible_length(capsys):
 
     assert entrance.enter("seg_ros replay", fail) == 1
     said = capsys.readouterr().err
-    assert said.startswith(r"seg_ros replay: bag \x1b[31mred name\u202e: xxx")
-    assert said.endswith("...\n")
-    assert len(said) < 700
+    assert said.startswith(r"seg_ros replay: bag \x1b[31mred\nname\u202e: xxx")
+    assert len(said.splitlines()) == 1
+    assert " ... " in said
+    assert len(said) < 1200
 
 
 def test_a_bug_says_that_it_is_one_and_v_shows_where(capsys):
@@ -113,7 +114,7 @@ def test_the_package_gives_its_names_when_they_are_used(name):
 
 
 def test_the_package_alone_loads_nothing():
-    program = "import seg_ros, sys; print(sorted(m for m in sys.modules if 'seg_ros' in m))"
+    program = "import seg_ros, sys; print([m for m in sys.modules if m.split('.')[0] == 'seg_ros'])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "['seg_ros']"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -47,6 +47,7 @@ def test_parameters_topics_and_services_exist():
         "frame_id",
         "unwanted",
         "lost",
+        "motion_rejected",
         "time_jumps",
         "use_sim_time",
         "cv_bridge",
