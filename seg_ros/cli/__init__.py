@@ -30,7 +30,11 @@ try:
 
     # Here, since between this line and main() lies code that is not ours.
     if _is_the_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        import atexit
+
         signal.signal(signal.SIGINT, _stop)
+        # Python gives up its handlers before it has ended: what is done by then has its exit code.
+        atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
 except KeyboardInterrupt:
     _stop()
 
