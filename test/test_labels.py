@@ -11,6 +11,7 @@ from seg_ros.labels import Kind, bundled_label_sets, load_label_set
         ("cityscapes", 19, (0,)),
         ("bdd100k_drivable", 3, (0, 1)),
         ("ade20k", 150, (6,)),
+        ("streets", 13, (3,)),
     ],
 )
 def test_bundled_sets(name, count, driveable):
@@ -22,7 +23,7 @@ def test_bundled_sets(name, count, driveable):
 
 
 def test_every_bundled_set_is_known_to_the_tests():
-    assert bundled_label_sets() == ("ade20k", "bdd100k_drivable", "camvid", "cityscapes")
+    assert bundled_label_sets() == ("ade20k", "bdd100k_drivable", "camvid", "cityscapes", "streets")
 
 
 def test_palette_is_bgr_and_black_beyond_the_classes():
