@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ SUMMARY = "put every frame of a recorded drive through"
 
 _JOB_CORES = 8
 """What one process keeps busy."""
+_SUMMARY = "summary.json"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -100,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     if len(jobs) == 1:
         return _say(jobs[0], results[0])
     summary = [{k: v for k, v in values.items() if k != "frames"} for values in told]
-    write_json(options.out / "summary.json", {"drives": _by_name(jobs, summary)})
+    write_json(options.out / _SUMMARY, {"drives": _by_name(jobs, summary)})
     print(replay_table([job.out.name for job in jobs], told))
     print(f"each drive has its folder in {options.out}; the table is in summary.json too")
     return int(any(not values.get("finished") for values in told))
@@ -134,14 +136,35 @@ def _jobs(options: argparse.Namespace) -> list[ReplayJob]:
     )
     if len(options.drive) == 1:
         return [first]
-    names: Counter[str] = Counter()
-    jobs = []
-    for source in options.drive:
-        name = Path(source).stem
-        names[name] += 1
-        folder = name if names[name] == 1 else f"{name}-{names[name]}"
-        jobs.append(replace(first, source=source, out=options.out / folder))
+    jobs = [
+        replace(first, source=source, out=options.out / folder)
+        for source, folder in zip(options.drive, folder_names(options.drive), strict=True)
+    ]
+    for path in (*(job.out for job in jobs), options.out / _SUMMARY):
+        if path.is_symlink():  # what it leads to may be anybody's
+            raise SegRosError(f"{path} is a symbolic link; move it out of the way")
     return jobs
+
+
+def folder_names(sources: Sequence[str]) -> list[str]:
+    """Name a folder for each of several drives: its own name, with a number where that is taken.
+
+    Names that differ only in case are taken to be equal, as some file systems do, and so are
+    those of what else may be in the folder above.
+    """
+    from seg_ros.results.outputs import REPLAY_NAMES, UNFINISHED
+
+    taken = {name.casefold() for name in (UNFINISHED, _SUMMARY, *REPLAY_NAMES)}
+    names = []
+    for source in sources:
+        path = Path(source)
+        known = (path.stem, path.name, path.expanduser().resolve().name)
+        name = next((n for n in known if n.strip(".")), "drive")  # "." and ".." are no names
+        numbered = (name if i == 1 else f"{name}-{i}" for i in count(1))
+        folder = next(n for n in numbered if n.casefold() not in taken)
+        taken.add(folder.casefold())
+        names.append(folder)
+    return names
 
 
 def _here(job: ReplayJob, number: str) -> dict[str, Any] | SegRosError:
