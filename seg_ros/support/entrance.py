@@ -40,6 +40,15 @@ def enter(name: str, work: Callable[[], int], verbose: bool = False) -> int:
         _trace(verbose)
         _say(name, str(error))
         return 1
+    except OSError as error:
+        _trace(verbose)
+        where = f"{error.filename}: " if error.filename else ""
+        _say(name, f"{where}{error.strerror or error}; free the disk, or see to its permissions")
+        return 1
+    except MemoryError:
+        _trace(verbose)
+        _say(name, "the memory of this machine is not enough for that")
+        return 1
     except Exception as error:  # a bug, whatever the input was: every known error is caught below
         _trace(verbose)
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -87,6 +87,26 @@ def test_a_bug_says_that_it_is_one_and_v_shows_where(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_what_the_machine_refuses_is_no_bug(tmp_path, capsys):
+    def fail():
+        (tmp_path / "none" / "file").write_text("")
+
+    assert entrance.enter("seg_ros replay", fail) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        f"seg_ros replay: {tmp_path}/none/file: No such file or directory; free the disk, or see "
+        "to its permissions\n"
+    )
+
+    def swallow():
+        raise MemoryError
+
+    assert entrance.enter("seg_ros replay", swallow) == 1
+    assert capsys.readouterr().err == (
+        "seg_ros replay: the memory of this machine is not enough for that\n"
+    )
+
+
 def test_v_may_stand_before_and_behind_the_command(tmp_path, capsys):
     command = ["replay", str(tmp_path / "none"), "-o", str(tmp_path / "out")]
     for arguments in (["-v", *command], [*command, "-v"]):
