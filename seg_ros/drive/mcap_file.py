@@ -27,6 +27,7 @@ from seg_ros.drive.base import RawMessage, RecordedTopic
 from seg_ros.drive.storage import (
     BagFile,
     cdr_of_ros1,
+    definition_of_cdr,
     in_log_order,
     message_type,
     plain,
@@ -203,6 +204,7 @@ class McapFile(BagFile):
             name = f"{name} in {channel.message_encoding}"
         if channel.message_encoding == "ros1":
             self._is_ros1.add(channel.id)
+            definition = definition_of_cdr(name)
         try:
             qos = tuple(parse_qos(channel.metadata.get("offered_qos_profiles", "")))
         except Exception:  # a recorder's odd profile must not cost the frames

@@ -70,8 +70,10 @@ def recorded_topic(topic: RecordedTopic) -> BagTopic:
         encoding = "ros2idl"
     if topic.message_type in typestore().types:
         type_hash = typestore().hash_rihs01(topic.message_type)
-        if topic.definition.format == MessageDefinitionFormat.NONE:
+        # An IDL definition may need others by #include, and keeps readers from the whole bag.
+        if topic.definition.format != MessageDefinitionFormat.MSG or not definition.strip():
             definition, _ = typestore().generate_msgdef(topic.message_type, ros_version=2)
+            encoding = "ros2msg"
     return BagTopic(topic.name, topic.message_type, definition, encoding, topic.qos, type_hash)
 
 

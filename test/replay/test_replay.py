@@ -5,6 +5,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from recordings import CAMERA_INFO, IMAGE, IMAGES, INFOS, recording, write_ros1
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import (
     Qos,
@@ -258,3 +259,17 @@ def test_the_real_highway_once_through(tmp_path, real_drives):
     out = tmp_path / "out"
     assert cli.main(["replay", str(real_drives / "highway"), "-o", str(out)]) == 0
     assert [stamp for stamp, _ in read_result(out / "result", MASK_TOPIC)] == stamps
+
+
+def test_a_ros_1_bags_camera_is_written_as_what_it_then_is(tmp_path):
+    """Whoever reads the result by its own definitions gets what was recorded."""
+    messages = [m for m in recording(6) if m[1] in (IMAGE, CAMERA_INFO)]
+    bag = write_ros1(tmp_path / "drive.bag", messages)
+    assert cli.main(["replay", str(bag), "-o", str(tmp_path / "out")]) == 0
+    with AnyReader([tmp_path / "out" / "result"]) as reader:
+        wanted = [c for c in reader.connections if c.topic in (IMAGES, INFOS)]
+        assert all("seq" not in str(c.msgdef.data).split() for c in wanted)
+        copied = sorted((c.topic, bytes(data)) for c, _, data in reader.messages(wanted))
+        for connection, _, data in reader.messages(wanted):
+            assert reader.deserialize(data, connection.msgtype).header.frame_id == "camera"
+    assert copied == sorted((topic, data) for topic, _, _, data in messages)
