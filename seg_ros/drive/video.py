@@ -66,22 +66,38 @@ class VideoDrive(Drive):
         with self._open() as (container, stream):
             rate = Fraction(stream.average_rate or FOLDER_RATE)
             first: Fraction | None = None
-            read = 0
-            for index, frame in enumerate(container.decode(stream)):
+            packets = 0
+
+            def pictures() -> Iterator[Any]:
+                nonlocal packets
+                for packet in container.demux(stream):
+                    packets += packet.size > 0
+                    yield from packet.decode()
+
+            for index, frame in enumerate(pictures()):
                 if index == stop:
                     return
                 has_time = frame.pts is not None and frame.time_base is not None
                 time = frame.pts * frame.time_base if has_time else index / rate
                 first = time if first is None else first
                 stamp = CLOCKLESS_START + int((time - first) * NANOSECONDS)
-                read = index + 1
                 if index >= start:
                     yield DriveFrame(index, stamp, "camera", partial(bgr_of_video, frame))
-            if self._frame_count and read < self._frame_count:
+            # Not by the header's count: a trimmed clip shows fewer frames than it has packets, and
+            # an AVI counts those that are empty since the picture did not change.
+            promised = max(len(stream.index_entries), self._riff_frames(stream.frames))
+            if packets < promised:
                 raise SegRosError(
-                    f"video {self.name} ends after {read} of {self._frame_count} frames: it was "
-                    "cut off"
+                    f"video {self.name} ends after {packets} of {promised} frames: it was cut off"
                 )
+
+    def _riff_frames(self, counted: int) -> int:
+        """Return what an AVI's header counts where the file is shorter than it says; else 0."""
+        path = Path(self.name)
+        with path.open("rb") as file:
+            head = file.read(8)
+        short = head[:4] == b"RIFF" and path.stat().st_size < 8 + int.from_bytes(head[4:], "little")
+        return counted if short else 0
 
 
 def bgr_of_video(frame: Any) -> NDArray[np.uint8]:

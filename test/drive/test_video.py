@@ -1,5 +1,6 @@
 """CompressedVideo: each message one frame, and none that had to be guessed."""
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from recordings import (
     CAMERA_INFO,
     VIDEO,
     h264,
+    picture,
     recording,
     stamp,
     video_recording,
@@ -206,3 +208,57 @@ def test_the_definition_is_that_of_foxglove():
         "builtin_interfaces/Time", "timestamp", "string", "frame_id", "uint8[]", "data",
         "string", "format",
     ]  # fmt: skip
+
+
+def clip(path, skipped=0):
+    """Write 20 pictures as a video file; the first ones may lie before its edit list's start."""
+    with av.open(str(path), "w") as container:
+        codec = "mjpeg" if path.suffix == ".avi" else "libx264"
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.options = {} if codec == "mjpeg" else {"bf": "0", "g": "30"}
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
+            frame.pts = number
+            for packet in stream.encode(frame):
+                container.mux(moved(packet, skipped))
+        for packet in stream.encode():
+            container.mux(moved(packet, skipped))
+    return path
+
+
+def moved(packet, skipped):
+    """Move a packet forward in time, as cutting a clip without encoding it anew does."""
+    step = round(1 / (10 * packet.time_base)) * skipped
+    packet.pts, packet.dts = packet.pts - step, packet.dts - step
+    return packet
+
+
+def frames_of(path):
+    return [frame.decode() for frame in open_drive(str(path)).frames()]
+
+
+def test_a_clip_that_was_trimmed_is_whole(tmp_path):
+    path = clip(tmp_path / "a.mp4", skipped=4)
+    with av.open(str(path)) as container:  # such a one it is: it promises more than it shows
+        assert container.streams.video[0].frames == 20
+        assert len(list(container.decode(video=0))) == 16
+    assert len(frames_of(path)) == 16
+
+
+def test_an_avi_that_counts_empty_chunks_is_whole_and_a_cut_one_is_not(tmp_path):
+    path = clip(tmp_path / "a.avi")
+    data = bytearray(path.read_bytes())
+    for name, behind in ((b"avih", 8 + 16), (b"strh", 8 + 32)):
+        at = data.index(name) + behind
+        assert int.from_bytes(data[at : at + 4], "little") == 20
+        data[at : at + 4] = (23).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert len(frames_of(path)) == 20
+    end = -1
+    for _ in range(13):
+        end = data.index(b"00dc", end + 1)  # the 13th picture begins here
+    path.write_bytes(data[:end])
+    with pytest.raises(SegRosError, match="ends after 12 of 23 frames: it was cut off"):
+        frames_of(path)

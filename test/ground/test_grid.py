@@ -13,7 +13,6 @@ from grid_scenes import GRIDS, ID, LABELS, SCENES, Scene, box, camera, car, pole
 from naive_grid import naive_cells
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import (
     FREE,
@@ -25,7 +24,6 @@ from seg_ros.ground.grid_spec import (
     occupancy_values,
     parse_polygon,
 )
-from seg_ros.ground.mounting import Mounting
 from seg_ros.ground.rays import PixelTable, lay_rays
 from seg_ros.labels import load_label_set
 from seg_ros.synthetic import SyntheticDrive
@@ -104,11 +102,7 @@ def test_the_naive_projection_is_worse_where_it_matters():
 def test_nothing_occupied_or_hidden_is_free_on_the_synthetic_street():
     """The procedural drive is somebody else's truth: cars, people, trees, kerbs, a bridge."""
     street = SyntheticDrive(frames=120, width=640, height=360)
-    seen = street.camera
-    cam = CameraModel(
-        seen.width, seen.height, seen.fx, seen.fy, seen.cx, seen.cy,
-        mounting=Mounting(seen.x, seen.y, seen.z, seen.roll, seen.pitch, seen.yaw),
-    )  # fmt: skip
+    cam = street.camera
     labels, spec = load_label_set("camvid"), GridSpec(0.2, 0.0, 20.0, -8.0, 8.0)
     grid = DriveableGrid(spec, cam, labels)
     rows, cols = spec.shape

@@ -188,7 +188,8 @@ def test_wrong_frames(segmenter):
 def test_the_core_imports_without_ros_torch_or_a_gpu():
     """In a process of its own: import every room but the ROS ones with those modules missing.
 
-    What turns a checkpoint or an ONNX into an engine needs torch or onnx: imported where used.
+    What turns a checkpoint or an ONNX into an engine needs torch or onnx, and teaching needs torch:
+    imported where used.
     """
     code = """
 import importlib, pkgutil, sys
@@ -200,7 +201,8 @@ for name in (*absent, "onnxruntime"):
     sys.modules[name] = None
 import seg_ros
 for module in pkgutil.walk_packages(seg_ros.__path__, "seg_ros."):
-    if not module.name.startswith("seg_ros.ros.") and module.name not in builders:
+    apart = module.name.startswith(("seg_ros.ros.", "seg_ros.teach."))
+    if not apart and module.name not in builders:
         importlib.import_module(module.name)
 import seg_ros.ros.parameters, seg_ros.results.topics, seg_ros.ros.readme
 from seg_ros.models.network import Network
