@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import json
 import subprocess
 import sys
@@ -136,13 +137,14 @@ def test_files_that_are_not_there(name):
 def cache_hub_model(monkeypatch, tmp_path, name, **folder):
     """Fill a hub cache the way huggingface_hub does."""
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    constants = importlib.import_module("huggingface_hub.constants")  # no attribute until imported
     repository = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / "abc"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("abc")
     snapshot.parent.mkdir()
     write_folder(snapshot, **folder)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     original = hub.snapshot_download
     monkeypatch.setattr(
         hub, "snapshot_download", lambda *a, **k: original(*a, cache_dir=str(tmp_path / "hub"), **k)
