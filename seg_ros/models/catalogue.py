@@ -132,6 +132,15 @@ def _describe(path: Path, name: str, form: Form, labels: str) -> Model:
             f"{path}: what are its classes? Name a label set (parameter or option 'labels': "
             f"{', '.join(bundled_label_sets())}, or a YAML), or put one beside it as {beside.name}"
         )
+    if options.threshold is not None and (form is Form.CHECKPOINT or len(said) != 2):
+        raise SegRosError(
+            f"{beside}: a threshold makes two classes of an ONNX network's one channel; "
+            + (
+                "this is a checkpoint"
+                if form is Form.CHECKPOINT
+                else f"label set {said.name} has {len(said)}, name the low score's class first"
+            )
+        )
     return Model(name, path, said, form, options)
 
 

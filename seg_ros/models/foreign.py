@@ -15,6 +15,7 @@ from onnx.external_data_helper import load_external_data_for_model, uses_externa
 
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import Model
+from seg_ros.models.ending import is_normalised, logits_of
 from seg_ros.models.options import Normalisation, file_beside
 
 OPSET = 17
@@ -38,6 +39,7 @@ def is_standard(network: onnx.ModelProto) -> bool:
         and (dims[0], dims[3]) == (1, 3)
         and None not in dims
         and outputs[0].type.tensor_type.elem_type == TensorProto.FLOAT
+        and not is_normalised(network)
     )
 
 
@@ -93,7 +95,7 @@ def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.Mod
         model: an ONNX file that takes one float image N x 3 x H x W (or N x H x W x 3), with
             options that say its normalisation, its output where it has several, and its size
             where it has none of its own. One that takes uint8 N x H x W x 3 has the normalisation
-            inside. A Softmax over the classes at its end is left out.
+            inside. A Softmax over the classes or a Sigmoid at its end is left out.
         size: (height, width) of the input, where the network leaves it open.
 
     Raises:
@@ -124,9 +126,12 @@ def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.Mod
         )
     else:
         nodes, constants = _preprocess(source.name, kind, normalisation, channels_first)
-    result = _before_softmax(_choose_output(network, model).name, network)
+    output = _choose_output(network, model)
+    check_logits(output, model)
+    result, ending, more = logits_of(network, output.name, model.options.threshold)
     nodes += network.graph.node
-    nodes.append(helper.make_node("Cast", [result], ["logits"], to=TensorProto.FLOAT))
+    nodes += [*ending, helper.make_node("Identity", [result], ["logits"])]
+    constants += more
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, height, width, 3])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
     graph = helper.make_graph(
@@ -158,19 +163,24 @@ def _checked(network: onnx.ModelProto, model: Model) -> onnx.ModelProto:
         checker.check_model(network)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
         raise SegRosError(f"{path}: not a valid ONNX network ({_one_line(error)})") from error
-    check_logits(network, model)
+    check_logits(network.graph.output[0], model, wrapped=True)
     return network
 
 
-def check_logits(network: onnx.ModelProto, model: Model) -> None:
-    """Refuse a network whose output cannot be logits of the label set, as far as its shape is said.
+def check_logits(answer: onnx.ValueInfoProto, model: Model, wrapped: bool = False) -> None:
+    """Refuse an output that cannot be logits of the label set, as far as its shape is said.
+
+    Args:
+        answer: the output of a network.
+        model: its label set and options.
+        wrapped: whether one channel has been made two classes already.
 
     Raises:
         SegRosError: the output has another number of dimensions or classes.
 
     """
     path = model.path
-    answer = network.graph.output[0]
+    threshold = model.options.threshold
     if not answer.type.tensor_type.HasField("shape"):
         return
     dims = _dims(answer)
@@ -181,11 +191,23 @@ def check_logits(network: onnx.ModelProto, model: Model) -> None:
             f"{path}: {said} is {_shape(dims)}; logits of the form N x C x h x w are needed, so "
             "export it without its last ArgMax or Reshape"
         )
+    if threshold is not None and not wrapped:
+        if dims[1] not in (None, 1):
+            raise SegRosError(
+                f"{path}: {said} is {_shape(dims)}, so it has {dims[1]} classes; a threshold is "
+                f"for one, remove it from {file_beside(path)}"
+            )
+        return
+    if dims[1] == 1:
+        raise SegRosError(
+            f"{path}: {said} is {_shape(dims)}: one channel. If it is the score of one class, "
+            f"name two classes in {file_beside(path)}, first what it is where the score is low, "
+            "and say 'network: {threshold: 0.5}'; if it is a class mask, export it without ArgMax"
+        )
     if dims[1] is not None and dims[1] != classes:
-        hint = "; it looks like a class mask, export it without ArgMax" if dims[1] == 1 else ""
         raise SegRosError(
             f"{path}: {said} is {_shape(dims)}, so it has {dims[1]} classes; label set "
-            f"{model.labels.name} has {classes}{hint}"
+            f"{model.labels.name} has {classes}"
         )
 
 
@@ -312,18 +334,6 @@ def _choose_output(network: onnx.ModelProto, model: Model) -> onnx.ValueInfoProt
         )
     result: onnx.ValueInfoProto = chosen[0]
     return result
-
-
-def _before_softmax(name: str, network: onnx.ModelProto) -> str:
-    """Return the name of the logits where ``name`` are the probabilities made of them.
-
-    Confidence is the softmax of the logits; of probabilities it would come out far too low.
-    """
-    last = next((node for node in network.graph.node if name in node.output), None)
-    if last is None or last.op_type != "Softmax":
-        return name
-    axis = next((a.i for a in last.attribute if a.name == "axis"), -1)
-    return str(last.input[0]) if axis in (1, -3) else name
 
 
 def _upgrade(network: onnx.ModelProto, path: Path) -> onnx.ModelProto:

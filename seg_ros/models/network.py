@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seg_ros.models.checkpoint import Checkpoint
     from seg_ros.models.folding import FoldedSegformer
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 """Counts changes to what a source becomes; part of a network's identity."""
 SMALLEST, LARGEST = 32, 8192
 """Sides of an input that are possible, pixels."""
@@ -126,7 +126,7 @@ class Network:
             network = foreign.read_onnx(self.model.path, weights=False)
             if self.model.form is Form.STANDARD and foreign.is_standard(network):
                 foreign.input_size(network, self.model, self._asked)
-                foreign.check_logits(network, self.model)
+                foreign.check_logits(network.graph.output[0], self.model)
                 return self.model.path
             made = foreign.standard_form(self.model, self._asked)
         height, width = self.input_size

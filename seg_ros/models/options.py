@@ -37,6 +37,8 @@ class NetworkOptions:
     """Name of the logits where the network has several outputs."""
     size: tuple[int, int] | None = None
     """(height, width) of the input in pixels."""
+    threshold: float | None = None
+    """Of a network of one channel: the second class is where its probability is above."""
 
 
 UNSAID = NetworkOptions()
@@ -92,7 +94,7 @@ def _options(data: Any, path: Path) -> NetworkOptions:
     where = f"{path}: network"
     if not isinstance(data, dict):
         raise SegRosError(f"{where} must be a mapping")
-    known = {"mean", "std", "scale", "order", "output", "size"}
+    known = {"mean", "std", "scale", "order", "output", "size", "threshold"}
     unknown = set(data) - known
     if unknown:
         raise SegRosError(
@@ -108,7 +110,11 @@ def _options(data: Any, path: Path) -> NetworkOptions:
             raise SegRosError(f"{where}: 'size' must be [height, width] in pixels")
         size = (size[0], size[1])
     normalised = {"mean", "std", "scale", "order"} & set(data)
-    return NetworkOptions(_normalisation(data, where) if normalised else None, output, size)
+    threshold = data.get("threshold")
+    if threshold is not None and not (type(threshold) is float and 0 < threshold < 1):
+        raise SegRosError(f"{where}: 'threshold' must be a share between 0 and 1, such as 0.5")
+    normalisation = _normalisation(data, where) if normalised else None
+    return NetworkOptions(normalisation, output, size, threshold)
 
 
 def _normalisation(data: dict[str, Any], where: str) -> Normalisation:

@@ -66,7 +66,7 @@ class Segmenter:
         model_name: for diagnostics and reports.
 
     Raises:
-        SegRosError: the label set has another number of classes than the network.
+        SegRosError: the label set has another number of classes than the network, or one.
 
     """
 
@@ -75,6 +75,12 @@ class Segmenter:
             raise SegRosError(
                 f"model {model_name} has {engine.class_count} classes, label set {labels.name} "
                 f"has {len(labels)}; name the label set the model was trained with"
+            )
+        if len(labels) < 2:
+            raise SegRosError(
+                f"model {model_name} has one class, so it would be in every pixel; where its one "
+                "channel is a score, name two classes in the YAML beside it, first what it is "
+                "where the score is low, and say 'network: {threshold: 0.5}'"
             )
         self.labels = labels
         self.model_name = model_name

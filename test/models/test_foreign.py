@@ -1,5 +1,21 @@
 import numpy as np
 import pytest
+from foreign_network import (
+    FLOAT,
+    HALF,
+    MEAN,
+    OPEN,
+    SAID,
+    SIZE,
+    STD,
+    UINT8,
+    assert_standard,
+    expected,
+    normalised,
+    run,
+    small_network,
+    wrapped,
+)
 
 from seg_ros.engines.openvino import OpenVinoEngine
 from seg_ros.errors import SegRosError
@@ -9,88 +25,12 @@ from seg_ros.models.network import Network
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-from onnx import TensorProto, helper, numpy_helper
-
-FLOAT, HALF, UINT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8
-SIZE = (64, 96)
-MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
-OPEN = ("scores", FLOAT, ("n", 3, "h", "w"))
-SAID = f"network: {{mean: {MEAN}, std: {STD}}}\nlabels: bdd100k_drivable\n"
-
-
-def small_network(
-    path,
-    *,
-    shape=(1, 3, *SIZE),
-    kind=FLOAT,
-    opset=17,
-    end=(),
-    outputs=(("scores", FLOAT, (1, 3, 16, 24)),),
-    external="",
-):
-    """Write a network with one strided convolution to `scores`, and what `end` appends."""
-    weights = np.random.default_rng(0).normal(size=(3, 3, 4, 4)).astype(np.float32)
-    half = np.float16 if kind == HALF else np.float32
-    weight = numpy_helper.from_array(weights.astype(half), "weight")
-    before = []
-    source = "pixels"
-    if shape[-1] == 3:
-        before = [helper.make_node("Transpose", [source], ["planes"], perm=[0, 3, 1, 2])]
-        source = "planes"
-    if kind == UINT8:
-        before.append(helper.make_node("Cast", [source], ["float"], to=FLOAT))
-        source = "float"
-    conv = helper.make_node("Conv", [source, "weight"], ["scores"], strides=[4, 4])
-    graph = helper.make_graph(
-        [*before, conv, *end],
-        "small",
-        [helper.make_tensor_value_info("pixels", kind, shape)],
-        [helper.make_tensor_value_info(*output) for output in outputs],
-        [weight],
-    )
-    opsets = [helper.make_opsetid("", opset)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    options = {"save_as_external_data": True, "location": external, "size_threshold": 0}
-    onnx.save(model, path, **(options if external else {}))
-    return path
-
-
-def wrapped(tmp_path, said=SAID, size=None, **form):
-    path = small_network(tmp_path / "small.onnx", **form)
-    path.with_suffix(".yaml").write_text(said)
-    network = Network(find_model(str(path)), tmp_path, size)
-    return network, network.onnx()
+from onnx import TensorProto, helper
 
 
 @pytest.fixture
 def image():
     return np.random.default_rng(1).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-
-
-def run(path, **inputs):
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    return runtime.InferenceSession(path, options).run(None, inputs)[0]
-
-
-def expected(tmp_path, pixels):
-    """What the network itself says of float pixels, 1 x 3 x H x W."""
-    plain = small_network(tmp_path / "plain.onnx", shape=pixels.shape, outputs=(OPEN,))
-    return run(plain, pixels=pixels.astype(np.float32))
-
-
-def assert_standard(path, size=SIZE, classes=3):
-    graph = onnx.load(path).graph
-    (source,), (result,) = graph.input, graph.output
-    assert (source.name, result.name) == ("image", "logits")
-    dims = [d.dim_value for d in source.type.tensor_type.shape.dim]
-    assert (source.type.tensor_type.elem_type, dims) == (UINT8, [1, *size, 3])
-    dims = [d.dim_value for d in result.type.tensor_type.shape.dim]
-    assert (result.type.tensor_type.elem_type, dims) == (
-        FLOAT,
-        [1, classes, size[0] // 4, size[1] // 4],
-    )
-    assert onnx.load(path).opset_import[0].version >= 17
 
 
 @pytest.mark.parametrize(
@@ -111,10 +51,6 @@ def test_the_normalisation_goes_inside(tmp_path, image, said, channels, mean, st
     pixels = ((image[..., channels] / 255 - mean) / std).transpose(2, 0, 1)[None]
     answer = run(path, image=image[None])
     assert np.abs(answer - expected(tmp_path, pixels)).max() < 1e-4 * np.abs(answer).max()
-
-
-def normalised(image):
-    return ((image[..., ::-1] / 255 - MEAN) / STD).transpose(2, 0, 1)[None]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +154,7 @@ TWO = (("scores", FLOAT, (1, 3, 16, 24)), ("more", FLOAT, (1, 3, 16, 24)))
         ),
         (SAID.replace("}", ", output: logit}"), {}, "has no output 'logit', but 'scores', float"),
         (SAID, {"end": FLAT, "outputs": (("flat", FLOAT, None),)}, "its output is 1 x 16 x 24; "),
-        (SAID, {"end": ONE, "outputs": (("one", FLOAT, None),)}, "it looks like a class mask, exp"),
+        (SAID, {"end": ONE, "outputs": (("one", FLOAT, None),)}, "1 x 1 x 16 x 24: one channel."),
         (SAID.replace("bdd100k_drivable", "camvid"), {}, "3 classes; label set camvid has 11"),
         (SAID, {"shape": (1, 3, "h", "w"), "outputs": (OPEN,)}, "leaves its input size open"),
         (SAID.replace("}", ", size: [32, 32]}"), {}, "is made for 64 x 96 images, not 32 x 32"),
@@ -273,6 +209,9 @@ def test_files_that_are_not_whole(tmp_path):
         ("network: {mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4]}", "say 'scale: 1'"),
         ("network: {size: 512}", "'size' must be [height, width]"),
         ("network: {output: 1}", "'output' must be the name"),
+        ("network: {threshold: 1}", "'threshold' must be a share between 0 and 1"),
+        ("network: {threshold: 50.0}", "'threshold' must be a share between 0 and 1"),
+        ("network: {threshold: 0.5}", "a threshold makes two classes of an ONNX network's one ch"),
         ("labels: 3", "'labels' must be the name of a label set"),
         ("labels: moon", "label set 'moon' is neither a file nor one of the bundled"),
         ("labels: camvid\nclasses: []", "has both 'classes' and 'labels'"),
