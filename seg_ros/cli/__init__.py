@@ -34,7 +34,7 @@ try:
 
         signal.signal(signal.SIGINT, _stop)
         # Python gives up its handlers before it has ended: what is done by then has its exit code.
-        atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 except KeyboardInterrupt:
     _stop()
 

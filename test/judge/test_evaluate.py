@@ -591,7 +591,8 @@ def test_pictures_that_cannot_be_written(tmp_path):
 
 
 def test_a_sheet_of_long_names(tmp_path):
-    labels = LabelSet("one", (ClassLabel("road", (1, 2, 3), Kind.GROUND, True),))
+    road = ClassLabel("road", (1, 2, 3), Kind.GROUND, True)
+    labels = LabelSet("two", (road, ClassLabel("wall", (4, 5, 6), Kind.OBSTACLE)))
     name = "a" * 100
     write(tmp_path / "images" / f"{name}.png", np.zeros((*SIZE, 3), np.uint8))
     write(tmp_path / "labels" / f"{name}.png", np.zeros(SIZE, np.uint8))
