@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import CLOCKLESS_START, Drive, DriveFrame
+from seg_ros.drive.file_end import missing_end
 from seg_ros.drive.image_size import MAX_PIXELS, check_size
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.drive.pictures import FOLDER_RATE
@@ -28,8 +29,9 @@ class VideoDrive(Drive):
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
-        with self._open() as (_, stream):
-            self._frame_count = stream.frames or None
+        with self._open() as (container, stream):
+            self._missing = missing_end(path, container.format.name)
+            self._frame_count = None if self._missing else _count(stream)
 
     @property
     def frame_count(self) -> int | None:
@@ -66,15 +68,7 @@ class VideoDrive(Drive):
         with self._open() as (container, stream):
             rate = Fraction(stream.average_rate or FOLDER_RATE)
             first: Fraction | None = None
-            packets = 0
-
-            def pictures() -> Iterator[Any]:
-                nonlocal packets
-                for packet in container.demux(stream):
-                    packets += packet.size > 0
-                    yield from packet.decode()
-
-            for index, frame in enumerate(pictures()):
+            for index, frame in enumerate(self._decoded(container, stream)):
                 if index == stop:
                     return
                 has_time = frame.pts is not None and frame.time_base is not None
@@ -83,21 +77,26 @@ class VideoDrive(Drive):
                 stamp = CLOCKLESS_START + int((time - first) * NANOSECONDS)
                 if index >= start:
                     yield DriveFrame(index, stamp, "camera", partial(bgr_of_video, frame))
-            # Not by the header's count: a trimmed clip shows fewer frames than it has packets, and
-            # an AVI counts those that are empty since the picture did not change.
-            promised = max(len(stream.index_entries), self._riff_frames(stream.frames))
-            if packets < promised:
-                raise SegRosError(
-                    f"video {self.name} ends after {packets} of {promised} frames: it was cut off"
-                )
+            if self._missing:
+                raise SegRosError(f"video {self.name} was cut off: {self._missing}")
 
-    def _riff_frames(self, counted: int) -> int:
-        """Return what an AVI's header counts where the file is shorter than it says; else 0."""
-        path = Path(self.name)
-        with path.open("rb") as file:
-            head = file.read(8)
-        short = head[:4] == b"RIFF" and path.stat().st_size < 8 + int.from_bytes(head[4:], "little")
-        return counted if short else 0
+    def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
+        for packet in container.demux(stream):
+            if self._missing and packet.is_corrupt:  # the part of it that is there
+                continue
+            yield from packet.decode()
+
+
+def _count(stream: Any) -> int | None:
+    """Return how many frames the index has that are to be shown; None where it has not all.
+
+    The count in the header is of the packets, those that an edit list hides too, or what the
+    writer meant to write.
+    """
+    if not stream.frames:
+        return None
+    entries = [entry.is_discard for entry in stream.index_entries]
+    return entries.count(False) if 0 < len(entries) <= stream.frames else None
 
 
 def bgr_of_video(frame: Any) -> NDArray[np.uint8]:
