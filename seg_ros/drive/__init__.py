@@ -50,7 +50,7 @@ def open_drive(source: str, topic: str = "") -> Drive:
 
     Args:
         source: ``synthetic``; a rosbag2 folder, or a single ``.mcap``, ``.db3`` or ROS 1 ``.bag``
-            file; a video file; or a folder of PNG and JPEG images.
+            file; a video file; or a folder of pictures.
         topic: camera topic of a bag; may be empty when the bag has just one.
 
     Raises:

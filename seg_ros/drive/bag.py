@@ -19,7 +19,7 @@ import yaml
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
 from seg_ros.drive.mcap_file import McapFile
-from seg_ros.drive.pictures import by_number
+from seg_ros.drive.pictures import by_number, is_hidden
 from seg_ros.drive.ros1_file import Ros1File
 from seg_ros.drive.sqlite_file import SqliteFile
 from seg_ros.drive.storage import BagFile, in_log_order, unpack_zstd_file
@@ -248,7 +248,8 @@ def _open_file(path: Path) -> BagFile:
 
 def _bag_files(folder: Path) -> list[Path]:
     """Return the bag files of a folder; where a file is there packed and unpacked, once."""
-    files = {f.stem if f.suffix in _PACKED else f.name: f for f in folder.iterdir() if _format(f)}
+    there = (f for f in folder.iterdir() if _format(f) and not is_hidden(f))
+    files = {f.stem if f.suffix in _PACKED else f.name: f for f in there}
     return sorted(files.values(), key=by_number)
 
 

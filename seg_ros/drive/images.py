@@ -192,7 +192,8 @@ def decode_compressed(
         image = None
         if is_whole_png(data):
             try:
-                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+                flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # as it is stored
+                image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
             except cv2.error as error:
                 reason = " ".join(str(error).split())
                 raise SegRosError(

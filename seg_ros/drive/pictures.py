@@ -1,4 +1,4 @@
-"""A folder of PNG and JPEG images as a drive, and how a picture file is read."""
+"""A folder of pictures as a drive, and how a picture file is read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import CLOCKLESS_START, Drive, DriveFrame
+from seg_ros.drive.image_size import JPEG, PNG, check_size, image_size
 from seg_ros.drive.images import decode_compressed
 from seg_ros.drive.messages import NANOSECONDS
+from seg_ros.drive.orientation import orientation, turn_upright, without_orientation
 from seg_ros.errors import SegRosError
 
-PICTURES = {".png", ".jpg", ".jpeg"}
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 """Suffixes of picture files, in lower case."""
 
 FOLDER_RATE = 10
@@ -31,11 +34,13 @@ class FolderDrive(Drive):
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._files = sorted(
-            (f for f in path.iterdir() if f.suffix.lower() in PICTURES), key=by_number
+            (f for f in path.iterdir() if f.suffix.lower() in PICTURES and not is_hidden(f)),
+            key=by_number,
         )
         if not self._files:
             raise SegRosError(
-                f"{path} has neither a bag (metadata.yaml, .mcap or .db3) nor PNG or JPEG images"
+                f"{path} has neither a bag (metadata.yaml, .mcap or .db3) nor pictures "
+                f"({', '.join(sorted(PICTURES))})"
             )
 
     @property
@@ -47,7 +52,8 @@ class FolderDrive(Drive):
         """See :class:`Drive`."""
         for index in range(len(self._files))[start:stop]:
             stamp = CLOCKLESS_START + index * NANOSECONDS // FOLDER_RATE
-            yield DriveFrame(index, stamp, "camera", partial(read_picture, self._files[index]))
+            decode = partial(read_picture, self._files[index], upright=True)
+            yield DriveFrame(index, stamp, "camera", decode)
 
 
 @dataclass
@@ -58,19 +64,51 @@ class _Picture:
     data: bytes
 
 
-def read_picture(file: Path) -> NDArray[np.uint8]:
-    """Read a PNG or JPEG file as (H, W, 3) uint8 BGR.
+def read_picture(file: Path, upright: bool = False) -> NDArray[np.uint8]:
+    """Read a picture file as (H, W, 3) uint8 BGR; of a TIFF file the first picture.
+
+    Args:
+        file: PNG, JPEG, BMP, TIFF or WebP, told by its bytes.
+        upright: turned as its Exif data say, as whoever looks at it sees it. Label images beside it
+            are of the pixels as they are stored.
 
     Raises:
         SegRosError: it cannot be read, or is damaged; the message names the file.
 
     """
     try:
-        return decode_compressed(_Picture(file.suffix, file.read_bytes()))
+        data = file.read_bytes()
+        image = _decode(file, data)
+        return turn_upright(image, orientation(data)) if upright else image
     except OSError as error:
         raise SegRosError(f"{file}: {error.strerror or error}") from error
     except SegRosError as error:
         raise SegRosError(f"{file}: {error}") from error
+
+
+def _decode(file: Path, data: bytes) -> NDArray[np.uint8]:
+    size = None if data.startswith((JPEG, PNG)) else image_size(data)
+    if size is None:
+        return decode_compressed(_Picture(file.suffix, data))
+    check_size(*size)
+    # Turned by turn_upright alone: which formats OpenCV turns depends on its version.
+    array = np.frombuffer(without_orientation(data), np.uint8)
+    try:
+        if data.startswith((b"II", b"MM")):
+            depth = getattr(cv2.imdecode(array, cv2.IMREAD_UNCHANGED), "dtype", np.dtype(np.uint8))
+            if depth not in (np.uint8, np.uint16):
+                raise SegRosError(f"TIFF picture of {depth} values; only 8 and 16 bits are read")
+        image = cv2.imdecode(array, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise SegRosError(f"cannot be decoded: {' '.join(str(error).split())}") from error
+    if image is None:
+        raise SegRosError(f"picture of {len(data)} bytes is damaged, cut off or of an unusual kind")
+    return np.asarray(image, np.uint8)
+
+
+def is_hidden(file: Path) -> bool:
+    """Whether a file is one that systems and editors leave behind: ``._frame.png``, ``.thumb``."""
+    return file.name.startswith(".")
 
 
 def by_number(file: Path) -> list[tuple[int, str]]:

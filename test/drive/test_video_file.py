@@ -13,9 +13,7 @@ FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 """As ``ffmpeg -movflags`` has it: a fragment from each key frame to the next."""
 
 
-def write_video(
-    path, *, options=None, codec="libx264", skipped=(), noisy=False, setup=lambda stream: None
-):
+def write_video(path, *, options=None, codec="libx264", skipped=(), noisy=False, setup=None):
     """Write 30 grey pictures of 64x48, each lighter than the one before, a key frame every ten.
 
     Args:
@@ -24,7 +22,7 @@ def write_video(
         codec: one of FFmpeg's encoders.
         skipped: numbers of pictures that are left out, their time goes by.
         noisy: with noise, so that a picture takes some kilobytes.
-        setup: what else is set of the stream.
+        setup: sets what else there is of the stream.
 
     """
     noise = np.random.default_rng(2).integers(0, 9 if noisy else 1, (48, 64, 3), np.uint8)
@@ -33,7 +31,8 @@ def write_video(
         stream = target.add_stream(codec, rate=10, options=x264)
         stream.width, stream.height = 64, 48
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        setup(stream)
+        if setup:
+            setup(stream)
         for number in range(COUNT):
             if number not in skipped:
                 frame = av.VideoFrame.from_ndarray(noise + np.uint8(SHADES[number]), "bgr24")
