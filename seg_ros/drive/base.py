@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import MessageDefinition, Qos
+from rosbags.interfaces import Qos
 
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.ground.camera import CameraModel
@@ -29,8 +29,6 @@ class RecordedTopic:
     name: str
     message_type: str
     """Its ROS 2 name, such as ``sensor_msgs/msg/Image``."""
-    definition: MessageDefinition
-    """The message definition that is embedded in the bag; of format NONE where there is none."""
     qos: tuple[Qos, ...] = ()
     """QoS profiles its publishers offered, as recorded; none where the bag does not say."""
     count: int | None = None

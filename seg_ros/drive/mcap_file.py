@@ -20,14 +20,12 @@ import lz4.frame
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
-from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.metadata import parse_qos
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
 from seg_ros.drive.storage import (
     BagFile,
     cdr_of_ros1,
-    definition_of_cdr,
     in_log_order,
     message_type,
     plain,
@@ -48,13 +46,6 @@ _FOOTER = struct.Struct("<BQQQI8s")
 
 _RUN_BYTES = 1 << 20
 """Messages outside chunks are read in runs of about this size."""
-
-_DEFINITIONS = {
-    "ros2msg": MessageDefinitionFormat.MSG,
-    "ros1msg": MessageDefinitionFormat.MSG,
-    "ros2idl": MessageDefinitionFormat.IDL,
-    "omgidl": MessageDefinitionFormat.IDL,
-}
 
 
 @dataclass
@@ -193,23 +184,18 @@ class McapFile(BagFile):
 
     def _topic(self, channel: Channel) -> RecordedTopic:
         described = self._schemas.get(channel.schema_id)
-        name, definition = "", MessageDefinition(MessageDefinitionFormat.NONE, "")
-        if described is not None:
-            name = described.name
-            if (form := _DEFINITIONS.get(described.encoding)) is not None:
-                definition = MessageDefinition(form, described.data.decode(errors="replace"))
+        name = "" if described is None else described.name
         if channel.message_encoding in ("cdr", "ros1"):
             name = message_type(name)
         else:
             name = f"{name} in {channel.message_encoding}"
         if channel.message_encoding == "ros1":
             self._is_ros1.add(channel.id)
-            definition = definition_of_cdr(name)
         try:
             qos = tuple(parse_qos(channel.metadata.get("offered_qos_profiles", "")))
         except Exception:  # a recorder's odd profile must not cost the frames
             qos = ()
-        return RecordedTopic(channel.topic, name, definition, qos)
+        return RecordedTopic(channel.topic, name, qos)
 
     def _walk(self, file: BinaryIO) -> None:
         """Find chunks, messages and channels from record to record."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from rosbags.rosbag1 import Reader
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
-from seg_ros.drive.storage import BagFile, cdr_of_ros1, definition_of_cdr
+from seg_ros.drive.storage import BagFile, cdr_of_ros1
 from seg_ros.errors import SegRosError
 
 
@@ -19,10 +19,7 @@ class Ros1File(BagFile):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
         with self._open() as reader:
-            self.topics = [
-                RecordedTopic(c.topic, c.msgtype, definition_of_cdr(c.msgtype))
-                for c in reader.connections
-            ]
+            self.topics = [RecordedTopic(c.topic, c.msgtype) for c in reader.connections]
             self._counts = {name: topic.msgcount for name, topic in reader.topics.items()}
             if reader.message_count:
                 self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1

@@ -11,14 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import apsw
-from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.metadata import parse_qos
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
 from seg_ros.drive.storage import BagFile, message_type, plain
 from seg_ros.errors import SegRosError
 
-_DEFINITIONS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
 _HEADER = struct.Struct(">16sH6xIII56xI4x")
 """Magic, page size, change counter, pages, (first free page), version-valid-for."""
 
@@ -178,26 +176,12 @@ class SqliteFile(BagFile):
                 raise self.damaged("it has no tables of topics and messages; is it a bag?")
             qos = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"
             topics = _rows(database, f"SELECT id, name, type, {qos} FROM topics ORDER BY id")
-            definitions = {}
-            if _rows(database, "PRAGMA table_info(message_definitions)"):
-                definitions = {
-                    name: MessageDefinition(_DEFINITIONS[encoding], text)
-                    for name, encoding, text in _rows(
-                        database,
-                        "SELECT topic_type, encoding, encoded_message_definition"
-                        " FROM message_definitions",
-                    )
-                    if encoding in _DEFINITIONS and isinstance(text, str)
-                }
         except apsw.Error as error:
             raise self.damaged(str(error)) from error
         if not all(isinstance(text, str) for topic in topics for text in topic[1:3]):
             raise self.damaged("a topic in it has no name or no type")
-        none = MessageDefinition(MessageDefinitionFormat.NONE, "")
         ids = {
-            number: RecordedTopic(
-                name, message_type(kind), definitions.get(kind, none), _qos(profiles)
-            )
+            number: RecordedTopic(name, message_type(kind), _qos(profiles))
             for number, name, kind, profiles in topics
         }
         return ids, list(ids.values())

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.typesys.msg import normalize_msgtype
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
@@ -136,17 +135,6 @@ def cdr_of_ros1(data: bytes | memoryview, type_name: str) -> bytes:
         return bytes(typestore().ros1_to_cdr(data, type_name))
     except Exception:  # rosbags lets those of numpy and struct through
         return b""
-
-
-def definition_of_cdr(type_name: str) -> MessageDefinition:
-    """Return the definition of what :func:`cdr_of_ros1` makes, of format NONE where nothing.
-
-    A ROS 1 definition beside it would describe other bytes: its Header has a ``seq``.
-    """
-    if type_name not in typestore().types:
-        return MessageDefinition(MessageDefinitionFormat.NONE, "")
-    text, _ = typestore().generate_msgdef(type_name, ros_version=2)
-    return MessageDefinition(MessageDefinitionFormat.MSG, text)
 
 
 def unpack_zstd(data: memoryview) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rosbags.interfaces import (
-    MessageDefinitionFormat,
     Qos,
     QosDurability,
     QosHistory,
@@ -41,40 +40,31 @@ class BagTopic:
     name: str
     message_type: str
     definition: str
-    """Message definition, as embedded in the bag."""
-    encoding: str
-    """Of the definition: ``ros2msg`` or ``ros2idl``; empty where there is none."""
+    """Message definition, ``ros2msg``."""
     qos: tuple[Qos, ...]
     """What the publishers offered."""
-    type_hash: str = ""
-    """RIHS01 hash of the type; empty where it is not known."""
+    type_hash: str
+    """RIHS01 hash of the type."""
 
 
 def result_topic(topic: Topic) -> BagTopic:
     """Describe one of the node's topics as the node publishes it."""
-    definition, _ = typestore().generate_msgdef(topic.message_type, ros_version=2)
-    return BagTopic(
-        f"/{topic.name}",
-        topic.message_type,
-        definition,
-        "ros2msg",
-        (_qos(topic),),
-        typestore().hash_rihs01(topic.message_type),
-    )
+    return _described(f"/{topic.name}", topic.message_type, (_qos(topic),))
 
 
 def recorded_topic(topic: RecordedTopic) -> BagTopic:
-    """Describe a topic that is copied, as it was recorded."""
-    definition, encoding, type_hash = topic.definition.data, "ros2msg", ""
-    if topic.definition.format == MessageDefinitionFormat.IDL:
-        encoding = "ros2idl"
-    if topic.message_type in typestore().types:
-        type_hash = typestore().hash_rihs01(topic.message_type)
-        # An IDL definition may need others by #include, and keeps readers from the whole bag.
-        if topic.definition.format != MessageDefinitionFormat.MSG or not definition.strip():
-            definition, _ = typestore().generate_msgdef(topic.message_type, ros_version=2)
-            encoding = "ros2msg"
-    return BagTopic(topic.name, topic.message_type, definition, encoding, topic.qos, type_hash)
+    """Describe a topic that is copied.
+
+    Its messages are CDR whatever they were recorded as, so beside them stands the ROS 2 definition
+    of those bytes: what the recording has beside them may be of ROS 1, or in a language that
+    readers of bags do not know.
+    """
+    return _described(topic.name, topic.message_type, topic.qos)
+
+
+def _described(name: str, message_type: str, qos: tuple[Qos, ...]) -> BagTopic:
+    definition, _ = typestore().generate_msgdef(message_type, ros_version=2)
+    return BagTopic(name, message_type, definition, qos, typestore().hash_rihs01(message_type))
 
 
 def _qos(topic: Topic) -> Qos:

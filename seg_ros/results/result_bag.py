@@ -75,7 +75,7 @@ class ResultBag(AbstractContextManager["ResultBag"]):
         self._ids = {topic.name: index + 1 for index, topic in enumerate(topics)}
         types = {topic.message_type: topic for topic in topics}
         self._schemas = [
-            Schema(index + 1, topic.definition.encode(), topic.encoding, name)
+            Schema(index + 1, topic.definition.encode(), "ros2msg", name)
             for index, (name, topic) in enumerate(types.items())
         ]
         schema_ids = {schema.name: schema.id for schema in self._schemas}

@@ -16,6 +16,7 @@ from rosbags.interfaces import Qos
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
 from seg_ros.drive.messages import bag_messages, typestore
 from seg_ros.ground.camera import CameraModel
@@ -108,9 +109,25 @@ def write_mcap(
     index: IndexType = IndexType.ALL,
     finish: bool = True,
     definitions: Mapping[str, str] = {},
+    described: tuple[str, str] | None = None,
+    ros1: bool = False,
     **options: Any,
 ) -> Path:
-    """Write an MCAP file, small chunks, checksums on."""
+    """Write an MCAP file, small chunks, checksums on.
+
+    Args:
+        path: the file.
+        messages: what is in it.
+        compression: of its chunks.
+        chunk_size: in bytes.
+        index: which parts of an index it has.
+        finish: whether its recorder lived to its end.
+        definitions: of types, instead of ROS 2's.
+        described: encoding and text of every definition, instead.
+        ros1: whether the messages are of ROS 1, with its definitions.
+        options: others of the library's writer.
+
+    """
     with path.open("wb") as file:
         writer = McapWriter(
             file,
@@ -124,9 +141,15 @@ def write_mcap(
         channels: dict[str, int] = {}
         for number, (topic, kind, log_ns, data) in enumerate(messages):
             if topic not in channels:
-                text = definitions.get(kind) or _definition(kind)
-                schema = writer.register_schema(kind, SchemaEncoding.ROS2, text.encode())
-                channels[topic] = writer.register_channel(topic, MessageEncoding.CDR, schema)
+                encoding, text = SchemaEncoding.ROS2, definitions.get(kind) or _definition(kind)
+                if ros1:
+                    encoding, text = SchemaEncoding.ROS1, _ros1().generate_msgdef(kind, 1)[0]
+                encoding, text = described or (encoding, text)
+                schema = writer.register_schema(kind, encoding, text.encode())
+                form = MessageEncoding.ROS1 if ros1 else MessageEncoding.CDR
+                channels[topic] = writer.register_channel(topic, form, schema)
+            if ros1:
+                data = bytes(typestore().cdr_to_ros1(data, kind))
             writer.add_message(channels[topic], log_ns, data, log_ns, number)
         if finish:
             writer.finish()
@@ -136,10 +159,15 @@ def write_mcap(
 _VIDEO_DEFINITION = "time timestamp\nstring frame_id\nuint8[] data\nstring format\n"
 
 
-def write_ros1(path: Path, messages: Iterable[Message]) -> Path:
-    """Write a ROS 1 bag of the messages whose types ROS 1 has."""
+def _ros1() -> Typestore:
     store = get_typestore(Stores.ROS1_NOETIC)
     store.register(get_types_from_msg(_VIDEO_DEFINITION, VIDEO))
+    return store
+
+
+def write_ros1(path: Path, messages: Iterable[Message]) -> Path:
+    """Write a ROS 1 bag of the messages whose types ROS 1 has."""
+    store = _ros1()
     with Ros1Writer(path) as writer:
         connections: dict[str, Any] = {}
         for topic, kind, log_ns, data in messages:
