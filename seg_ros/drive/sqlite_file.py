@@ -17,8 +17,9 @@ from seg_ros.drive.base import RawMessage, RecordedTopic
 from seg_ros.drive.storage import BagFile, message_type, plain
 from seg_ros.errors import SegRosError
 
-_HEADER = struct.Struct(">16sH6xIII56xI4x")
-"""Magic, page size, change counter, pages, (first free page), version-valid-for."""
+_HEADER = struct.Struct(">16sHBB4xIII56xI4x")
+"""Magic, page size, versions to write and read (2: with a log of changes), change counter, pages,
+(first free page), version-valid-for."""
 
 
 class SqliteFile(BagFile):
@@ -121,7 +122,8 @@ class SqliteFile(BagFile):
             raise SegRosError(f"cannot read {self.name}: {error.strerror or error}") from error
         if len(head) < _HEADER.size or not head.startswith(b"SQLite format 3\0"):
             raise self.damaged("it does not begin as a sqlite3 file does")
-        _, page, changes, pages, _, valid_for = _HEADER.unpack(head)
+        _, page, _, version, changes, pages, _, valid_for = _HEADER.unpack(head)
+        self._has_log = version == 2
         whole = pages * (65536 if page == 1 else page)
         self._is_cut = changes == valid_for and size < whole
         if self._is_cut:
@@ -134,14 +136,12 @@ class SqliteFile(BagFile):
     def _connect(self) -> Iterator[apsw.Connection]:
         """Open it to read only; a journal or log of changes beside it stays as it is."""
         try:
-            try:
-                database = self._open(immutable=self._is_cut)
-            except (apsw.CantOpenError, apsw.ReadOnlyError):
-                database = self._open(immutable=True)
-                self.damage = self.damage or (
-                    "it is still being recorded, or its recorder was killed: what only the log of "
-                    "changes beside it holds cannot be read"
-                )
+            if self._is_cut:
+                database = self._open(_whole_pages().vfs_name, immutable=True)
+            elif self._has_log:
+                database = self._open_with_log()
+            else:
+                database = self._open_without_log()
         except apsw.Error as error:
             raise self.damaged(str(error)) from error
         with closing(database):
@@ -150,15 +150,34 @@ class SqliteFile(BagFile):
             except apsw.Error as error:
                 raise self.damaged(str(error)) from error
 
-    def _open(self, immutable: bool) -> apsw.Connection:
+    def _open_without_log(self) -> apsw.Connection:
+        try:
+            return self._open()
+        except (apsw.CantOpenError, apsw.ReadOnlyError):  # a journal that cannot be rolled back
+            return self._open(immutable=True)
+
+    def _open_with_log(self) -> apsw.Connection:
+        """Open a database of which the latest changes may be in a log beside it (``-wal``)."""
+        if not self.path.with_name(self.path.name + "-wal").exists():  # nobody has it open
+            return self._open(immutable=True)
+        if self.path.with_name(self.path.name + "-shm").exists():  # a recorder may be at work
+            try:
+                return self._open()
+            except (apsw.CantOpenError, apsw.ReadOnlyError):  # on a card that cannot be written
+                pass
+        return self._open(_log_readers().vfs_name)
+
+    def _open(self, vfs: str | None = None, immutable: bool = False) -> apsw.Connection:
         database = apsw.Connection(
             f"file:{quote(str(self.path))}?mode=ro{'&immutable=1' if immutable else ''}",
             apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
-            vfs=_whole_pages().vfs_name if self._is_cut else None,
+            vfs=vfs,
         )
         try:
             # What a recorder left in its log of changes stays there.
             database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            if vfs == _LogReaders.vfs_name:  # the log's index in memory, not in a file beside it
+                _rows(database, "PRAGMA locking_mode = EXCLUSIVE")
             # Otherwise sqlite refuses all of a file of which the end is missing.
             _rows(database, "PRAGMA writable_schema = ON")
             _rows(database, "SELECT COUNT(*) FROM sqlite_master")
@@ -219,6 +238,40 @@ class _WholePagesFile(apsw.VFSFile):
 @lru_cache(maxsize=1)
 def _whole_pages() -> _WholePages:
     return _WholePages()
+
+
+class _LogReaders(apsw.VFS):
+    """A database and its log of changes, neither locked nor written, nothing created beside them.
+
+    sqlite itself wants to make a file of shared memory (``-shm``) even to read them. Here it thinks
+    that it has them for itself, and needs none.
+    """
+
+    vfs_name = "seg_ros_log_readers"
+
+    def __init__(self) -> None:
+        super().__init__(self.vfs_name, "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+        writing = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        flags[0] = flags[0] & ~writing | apsw.SQLITE_OPEN_READONLY
+        return _UnlockedFile("", name, flags)
+
+
+class _UnlockedFile(apsw.VFSFile):
+    def xLock(self, level: int) -> None:  # noqa: N802
+        pass
+
+    def xUnlock(self, level: int) -> None:  # noqa: N802
+        pass
+
+    def xCheckReservedLock(self) -> bool:  # noqa: N802
+        return False
+
+
+@lru_cache(maxsize=1)
+def _log_readers() -> _LogReaders:
+    return _LogReaders()
 
 
 def _qos(profiles: Any) -> tuple[Any, ...]:

@@ -208,6 +208,58 @@ def test_a_sqlite3_recorder_that_was_killed(tmp_path, journal):
     assert sorted(bag.iterdir()) == left  # and nothing was cleaned up
 
 
+@pytest.mark.parametrize("left", [{"-wal", "-shm"}, {"-wal"}, set()])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_sqlite3_file_with_a_log_of_changes(tmp_path, left, read_only):
+    """As rosbag2 records with the storage preset "resilient", on a card that may be read-only."""
+    bag = write_rosbag2(tmp_path / "a", MESSAGES, sqlite=True)
+    (bag / "metadata.yaml").unlink()
+    with sqlite3.connect(bag / "a.db3") as source:
+        script = "\n".join(source.iterdump())
+    source.close()
+    (tmp_path / "b").mkdir()
+    file = tmp_path / "b" / "b.db3"
+    code = "import os, sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None); "
+    code += "[d.execute(f'PRAGMA {p}') for p in ('journal_mode = WAL', 'wal_autocheckpoint = 0')]; "
+    code += "d.executescript(sys.stdin.read()); os._exit(0)"
+    subprocess.run([sys.executable, "-c", code, str(file)], input=script, text=True, check=True)
+    assert file.stat().st_size == 4096  # all of it is in the log
+    if not left:
+        with sqlite3.connect(file) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
+    for suffix in {"-wal", "-shm"} - left:
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    before = {f.name: f.read_bytes() for f in file.parent.iterdir() if not f.name.endswith("-shm")}
+    read_it = [sys.executable, "-c", READ_IT, str(file.parent)]
+    if read_only:
+        read_it = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", BIND, *read_it]
+        read_it.insert(7, str(file.parent))
+    done = subprocess.run(read_it, capture_output=True, text=True, check=False)
+    if read_only and "mounting" not in done.stdout:
+        pytest.skip(f"no read-only mount here: {done.stderr.strip()}")
+    assert done.stdout.split()[-COUNT:] == [str(stamp(i)) for i in range(COUNT)], done.stderr
+    assert done.returncode == 0
+    after = {f.name: f.read_bytes() for f in file.parent.iterdir() if not f.name.endswith("-shm")}
+    assert after == before
+    assert file.with_name("b.db3-shm").exists() == ("-shm" in left)
+
+
+READ_IT = """
+import sys
+from seg_ros.drive import open_drive
+for frame in open_drive(sys.argv[1]).frames():
+    frame.decode()
+    print(frame.stamp_ns)
+"""
+
+BIND = """
+mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && ! touch "$0/x" 2>/dev/null || exit 1
+echo mounting
+exec "$@"
+"""
+
+
 def test_a_page_that_is_only_partly_there_is_not_read(tmp_path):
     # sqlite 3.40 takes the missing part of the last page for zeros, a picture's end for black; 3.54
     # tells most of it. Neither is to see that page.
