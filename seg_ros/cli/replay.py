@@ -96,6 +96,10 @@ def run(options: argparse.Namespace) -> int:
         else:
             results = [_here(job, f"{i}/{len(jobs)} ") for i, job in enumerate(jobs, 1)]
     told = [{"error": str(r)} if isinstance(r, SegRosError) else r for r in results]
+    for job, values in zip(jobs, told, strict=True):
+        drive = "" if len(jobs) == 1 else f"{job.source}: "
+        for note in values.get("notes", ()):
+            print(f"seg_ros replay: {drive}{note}", file=sys.stderr)
     if options.json:
         single = told[0] if len(jobs) == 1 else None
         write_json(options.json, single or {"drives": _by_name(jobs, told)})

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,13 @@ from seg_ros.drive.base import (
 )
 from seg_ros.drive.compressed_video import VideoDecoder, is_key_frame
 from seg_ros.drive.images import decode_compressed, decode_image
-from seg_ros.drive.messages import stamp_ns, typestore
+from seg_ros.drive.messages import NANOSECONDS, stamp_ns, typestore
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
+
+_SAMPLE = 5
+"""Messages that say whether a topic has stamps."""
 
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE, COMPRESSED_VIDEO)
 
@@ -51,6 +56,8 @@ class BagDrive(Drive):
             self.message_type = COMPRESSED_IMAGE
         if info:
             self.camera, self.camera_problem = self._read_camera(info)
+        self._clock = self._choose_clock()
+        self.notes = (self._clock.note,) if self._clock.note else ()
 
     @property
     def frame_count(self) -> int | None:
@@ -61,11 +68,11 @@ class BagDrive(Drive):
         """See :class:`Drive`."""
         if stop is not None and stop <= start:
             return
-        build: Callable[[_Recorded], DriveFrame] = _frame
+        build: Callable[[_Recorded], DriveFrame] = partial(_frame, self._clock)
         first = start
         if self._image.message_type == COMPRESSED_VIDEO:
             first = self._key_frame_before(start) if start else 0
-            build = _VideoFrames().frame
+            build = _VideoFrames(self._clock).frame
         for recorded in self._recorded(first):
             if recorded.index >= first:
                 frame = build(recorded)
@@ -145,12 +152,32 @@ class BagDrive(Drive):
         try:
             message = next(self._bag.messages({topic.name}), None)
             if message is not None:
-                build = _VideoFrames().frame if topic.message_type == COMPRESSED_VIDEO else _frame
+                clock = _Clock(topic.name, 0)
+                build: Callable[[_Recorded], DriveFrame] = partial(_frame, clock)
+                if topic.message_type == COMPRESSED_VIDEO:
+                    build = _VideoFrames(clock).frame
                 height, width = build(_Recorded(0, message, [])).decode().shape[:2]
                 facts.append(f"{width}x{height}")
         except SegRosError:
             pass  # a list of choices is no place for what is wrong with one of them
         return f"{topic.name} ({', '.join(facts)})"
+
+    def _choose_clock(self) -> _Clock:
+        """Decide by the first messages on one clock for all: that of the stamps, or the log's."""
+        ahead = []
+        try:
+            for message in islice(self._bag.messages({self._image.name}), _SAMPLE):
+                try:
+                    stamp = _stamp_of(_deserialize(message))
+                except SegRosError:
+                    continue
+                ahead.append(stamp - message.log_ns if stamp > 0 else None)
+        except SegRosError:
+            pass  # said where the frames are read
+        good = [difference for difference in ahead if difference is not None]
+        if good or not ahead:
+            return _Clock(self._image.name, int(median_low(good)) if good else 0)
+        return _Clock(self._image.name, None)
 
     def _info_topic(self) -> RecordedTopic | None:
         """Find the CameraInfo that belongs to the image topic; say why there is none.
@@ -187,6 +214,39 @@ class BagDrive(Drive):
 
 
 @dataclass(frozen=True)
+class _Clock:
+    """Which clock a drive's stamps are of."""
+
+    topic: str
+    ahead_ns: int | None
+    """How far its stamps are ahead of the log times; None where it has none: log times count."""
+
+    @property
+    def note(self) -> str:
+        """What is to be said of it."""
+        if self.ahead_ns is not None:
+            return ""
+        return f"{self.topic} has no stamps: the times when it was recorded stand for them"
+
+    def of(self, stamp: int, log_ns: int) -> tuple[int, str]:
+        """Return the time of a message, and what was assumed.
+
+        Args:
+            stamp: its header's, nanoseconds; 0 is one that the driver did not set.
+            log_ns: when it was recorded.
+
+        """
+        if self.ahead_ns is None:
+            return log_ns, ""
+        if stamp > 0:
+            return stamp, ""
+        return log_ns + self.ahead_ns, (
+            f"{self.topic} has messages without a stamp: each has the time when it was recorded, "
+            f"moved by {self.ahead_ns / NANOSECONDS:+.6f} s, as far as the others' stamps are"
+        )
+
+
+@dataclass(frozen=True)
 class _Recorded:
     """A frame as it was recorded."""
 
@@ -203,22 +263,28 @@ def _deserialize(message: RawMessage) -> Any:
         raise SegRosError(f"its message is damaged: {reason}") from error
 
 
-def _frame(recorded: _Recorded) -> DriveFrame:
+def _stamp_of(message: Any) -> int:
+    return stamp_ns(message.header.stamp if hasattr(message, "header") else message.timestamp)
+
+
+def _frame(clock: _Clock, recorded: _Recorded) -> DriveFrame:
     """Build the frame of an Image or CompressedImage."""
     raw, infos = recorded.message, tuple(recorded.camera_infos)
     try:
         message = _deserialize(raw)
     except SegRosError as error:
         fail = partial(_fail, str(error))
-        return DriveFrame(recorded.index, raw.log_ns, "", fail, camera_infos=infos)
+        stamp, note = clock.of(0, raw.log_ns)
+        return DriveFrame(recorded.index, stamp, "", fail, camera_infos=infos)
+    stamp, note = clock.of(_stamp_of(message), raw.log_ns)
     decode: Any = decode_image if raw.topic.message_type == IMAGE else decode_compressed
     return DriveFrame(
         recorded.index,
-        # A stamp of 0 is one that the driver did not set.
-        stamp_ns(message.header.stamp) or raw.log_ns,
+        stamp,
         message.header.frame_id,
         partial(decode, message),
         raw,
+        note,
         infos,
     )
 
@@ -229,21 +295,23 @@ class _VideoFrames:
     Each is decoded as it comes, as the next may refer to it; it is turned into BGR when asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
         self._decoder = VideoDecoder()
 
     def frame(self, recorded: _Recorded) -> DriveFrame:
         raw, infos = recorded.message, tuple(recorded.camera_infos)
-        stamp, frame_id = raw.log_ns, ""
+        (stamp, _), frame_id, note = self._clock.of(0, raw.log_ns), "", ""
         decode: Callable[[], NDArray[np.uint8]]
         try:
             message = _deserialize(raw)
-            stamp, frame_id = stamp_ns(message.timestamp) or raw.log_ns, message.frame_id
+            stamp, note = self._clock.of(_stamp_of(message), raw.log_ns)
+            frame_id = message.frame_id
             picture = self._decoder.decode(message.format, message.data.tobytes(), stamp)
             decode = partial(bgr_of_video, picture)
         except SegRosError as error:
             decode = partial(_fail, str(error))
-        return DriveFrame(recorded.index, stamp, frame_id, decode, raw, infos)
+        return DriveFrame(recorded.index, stamp, frame_id, decode, raw, note, infos)
 
 
 def _fail(reason: str) -> NDArray[np.uint8]:

@@ -58,6 +58,8 @@ class DriveFrame:
     """Gives (H, W, 3) uint8 BGR; raises SegRosError when the frame is damaged."""
     raw: RawMessage | None = None
     """The frame's message, when it comes from a bag."""
+    note: str = ""
+    """What was assumed of it, such as its stamp; the same words for the same reason."""
     camera_infos: tuple[RawMessage, ...] = ()
     """Its camera's CameraInfo messages that were logged after this frame and before the next.
 
@@ -76,6 +78,8 @@ class Drive(ABC):
     """Its camera, when known; from a bag it has the default mounting."""
     camera_problem: str = ""
     """Why :attr:`camera` is None, in a sentence; empty when it is not."""
+    notes: tuple[str, ...] = ()
+    """How it is taken where there was a choice that its user may want to know of, a line each."""
     topics: tuple[RecordedTopic, ...] = ()
     """The recorded topics of its messages: the image's, then CameraInfo's where there is one."""
 

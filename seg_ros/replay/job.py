@@ -31,6 +31,7 @@ from seg_ros.support.choices import SYNTHETIC
 from seg_ros.support.progress import EngineProgress
 from seg_ros.support.provenance import checksums
 from seg_ros.support.tables import text_table
+from seg_ros.support.timeline import cut_notes
 
 _REJECTED = "frame "
 """How the note on a frame that was left out begins."""
@@ -238,6 +239,10 @@ def finish(
         seconds=state.seconds + time.perf_counter() - start,
         rejections=tuple(note for note in notes if note.startswith(_REJECTED)),
         problems=tuple(problems),
+        notes=(
+            *drive.notes,
+            *cut_notes([f.index for f in frames], [f.stamp_ns for f in frames]),
+        ),
         finished=damage is None,
         command=job.command,
         started=job.started,

@@ -177,7 +177,7 @@ class Replay:
     def _make(self, taken: tuple[DriveFrame, CameraModel | None, str]) -> _Made:
         """Take a frame from its data to its messages."""
         frame, camera, note = taken
-        notes = [note] if note else []
+        notes = [n for n in (note, frame.note) if n]
         start = time.perf_counter()
         recorded: list[_Message] = [
             (m.topic.name, m.data) for m in (frame.raw, *frame.camera_infos) if m

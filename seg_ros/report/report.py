@@ -113,6 +113,7 @@ def _banners(run: RunInfo, values: dict[str, Any]) -> tuple[tuple[str, str, tupl
         text = f"Unfinished: this is the drive up to frame {values['frames']['index'][-1]}."
         banners.append(("bad", text, ()))
     banners += [("bad", problem, ()) for problem in run.problems]
+    banners += [("warn", note, ()) for note in run.notes]
     if values["rejected"]:
         text = (
             f"{values['rejected']} of {values['frames_in']} frames could not be used and are not "

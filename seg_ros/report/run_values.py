@@ -36,6 +36,8 @@ class RunInfo:
     """Why frames were rejected, one line each."""
     problems: tuple[str, ...] = ()
     """What else went wrong: a damaged drive, no grid."""
+    notes: tuple[str, ...] = ()
+    """How the drive was taken, where there was a choice: cuts, a rate that nobody stated."""
     finished: bool = True
     """Whether the drive was read to its end."""
     command: str = ""
@@ -84,6 +86,7 @@ def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any
         "confidence": float(np.mean(confidence)) if confidence else None,
         "contact_ahead_p50_m": _number(float(np.median(ahead))) if ahead else None,
         "problems": list(run.problems),
+        "notes": list(run.notes),
         "rejections": list(run.rejections),
         "classes": [
             {

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
 from seg_ros.support.bands import core_count
+from seg_ros.support.timeline import Pace
 
 RUN = 25
 """Pictures per closed run, where nobody ends it earlier: what a player decodes to seek."""
@@ -116,6 +117,8 @@ def _encoder(height: int, width: int) -> Any:
 def write_mp4(stream: Path, stamps_ns: Iterable[int], path: Path) -> None:
     """Put a bare H.264 stream into an MP4 file in which each picture has its time.
 
+    What :mod:`seg_ros.support.timeline` calls a cut is one.
+
     Args:
         stream: the stream's file.
         stamps_ns: of the pictures, nanoseconds, as many as there are pictures.
@@ -125,7 +128,7 @@ def write_mp4(stream: Path, stamps_ns: Iterable[int], path: Path) -> None:
         SegRosError: there are fewer stamps than pictures.
 
     """
-    first: int | None = None
+    pace = Pace()
     last_pts = -1
     stamps = iter(stamps_ns)
     with (
@@ -141,9 +144,8 @@ def write_mp4(stream: Path, stamps_ns: Iterable[int], path: Path) -> None:
             stamp = next(stamps, None)
             if stamp is None:
                 raise SegRosError(f"{stream} has more pictures than there are stamps")
-            first = stamp if first is None else first
             # Players need rising times even where stamps repeat or step back.
-            ticks = max((stamp - first) * _CLOCK // 1_000_000_000, last_pts + 1)
+            ticks = max(pace.shown_ns(stamp) * _CLOCK // 1_000_000_000, last_pts + 1)
             packet.stream = out
             packet.time_base = Fraction(1, _CLOCK)
             # Counts for the last picture only, which is shown as long as the one before it.

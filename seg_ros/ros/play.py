@@ -24,6 +24,7 @@ from seg_ros.ground.camera import CameraModel
 from seg_ros.results import topics
 from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
+from seg_ros.support.timeline import Pace, say_step
 
 _READ_AHEAD = 32
 _SEND_SECONDS = 0.5
@@ -42,7 +43,8 @@ def play(
     """Publish a drive on ``image`` or ``image/compressed``, and ``camera_info`` where it is known.
 
     Args:
-        drive: the frames; their stamps set the pace and are published as they are.
+        drive: the frames; their stamps set the pace, long steps aside, and are published as they
+            are.
         camera: the camera, instead of the drive's own.
         rate: times real time.
         loop: start again at the end, stamps jumping back.
@@ -91,12 +93,15 @@ class _Player:
             QoSProfile(depth=10),
         )
         self._unread = 0
+        self._said: set[str] = set()
         self._loaded: list[DriveFrame] | None = None
         if preload:
             frames = tqdm(drive.frames(), total=drive.frame_count, unit="frame", desc="load")
             self._loaded = list(frames)
 
     def run(self, loop: bool, wait: bool) -> None:
+        for note in self._drive.notes:
+            self._say(note)
         while wait and rclpy.ok() and not self._images.get_subscription_count():
             rclpy.spin_once(self._node, timeout_sec=0.1)
         if wait:  # this side knows the subscriber before the subscriber knows this side
@@ -112,12 +117,15 @@ class _Player:
     def _play_once(self) -> None:
         source = self._drive.frames() if self._loaded is None else iter(self._loaded)
         frames = read_ahead(source, _READ_AHEAD)
-        start: tuple[float, int] | None = None
+        pace = Pace()
+        start: float | None = None
         with tqdm(total=self._drive.frame_count, unit="frame", desc="play") as bar:
             for frame in frames:
-                if start is None:
-                    start = time.monotonic(), frame.stamp_ns
-                due = start[0] + (frame.stamp_ns - start[1]) / 1e9 / self._rate
+                start = time.monotonic() if start is None else start
+                due = start + pace.shown_ns(frame.stamp_ns) / 1e9 / self._rate
+                if pace.cut_ns is not None:
+                    step = say_step(pace.cut_ns)
+                    self._say(f"stamps step by {step} before frame {frame.index}: not waited for")
                 while rclpy.ok() and (left := due - time.monotonic()) > 0:
                     rclpy.spin_once(self._node, timeout_sec=min(left, 0.1))
                 if not rclpy.ok():
@@ -126,7 +134,15 @@ class _Player:
                 bar.update()
         frames.close()
 
+    def _say(self, note: str) -> None:
+        """Print a line, once."""
+        if note not in self._said:
+            self._said.add(note)
+            tqdm.write(f"seg_ros play: {note}", sys.stderr)
+
     def _publish(self, frame: DriveFrame, bar: Any) -> None:
+        if frame.note:
+            self._say(frame.note)
         library = ros_messages()
         header = library.header(frame.stamp_ns, frame.frame_id)
         try:

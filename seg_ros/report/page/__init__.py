@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from seg_ros import __version__
 from seg_ros.errors import SegRosError
+from seg_ros.support.timeline import cuts, say_step, shown_times_ns
 
 Values = Sequence[float | None]
 """One value per frame; None where there is none."""
@@ -111,17 +113,16 @@ class Timeline:
 
     @property
     def timed(self) -> bool:
-        """Whether the stamps rise, so that there is a time to draw along."""
-        pairs = zip(self.stamp_ns, self.stamp_ns[1:], strict=False)
-        return len(self.stamp_ns) > 1 and all(a < b for a, b in pairs)
+        """Whether the stamps rise but for cuts, so that there is a time to draw along."""
+        shown = shown_times_ns(self.stamp_ns)
+        return len(shown) > 1 and all(a < b for a, b in pairwise(shown))
 
     @property
     def x(self) -> list[float]:
-        """Seconds since the first frame, or the frame's place where stamps do not rise."""
+        """Seconds since the first frame, without cuts; its place where stamps do not rise."""
         if not self.timed:
             return list(range(len(self.index)))
-        first = self.stamp_ns[0]
-        return [round((stamp - first) / 1e9, 6) for stamp in self.stamp_ns]
+        return [round(time / 1e9, 6) for time in shown_times_ns(self.stamp_ns)]
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ def _data(page: Page) -> dict[str, Any]:
         "x": line.x,
         "timed": line.timed,
         "x_label": "time in the drive, s" if line.timed else "frame",
+        "cuts": [[at, say_step(step)] for at, step in cuts(line.stamp_ns).items()],
         "index": line.index,
         "stamps": [f"{ns // 10**9}.{ns % 10**9:09d}" for ns in line.stamp_ns],
         "media": media,

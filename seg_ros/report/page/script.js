@@ -333,6 +333,11 @@
         draw(this.svg, "line", { class: "rule", x1: x, x2: x, y1: foot, y2: foot + 4 });
         draw(this.svg, "text", { x, y: foot + 16, "text-anchor": "middle" }, number(value, columns.digits));
       }
+      for (const [at, step] of this.spec.edges ? [] : page.cuts) {
+        const x = (this.x(page.x[at - 1]) + this.x(page.x[at])) / 2;
+        const cut = draw(this.svg, "line", { class: "cut", x1: x, x2: x, y1: MARGIN.top, y2: foot });
+        draw(cut, "title", {}, `a cut: the stamps step by ${step}`);
+      }
       const middle = MARGIN.left + this.inner / 2;
       draw(this.svg, "text", { x: middle, y: foot + 31, "text-anchor": "middle" },
         inMinutes ? "time in the drive, min" : this.spec.edges ? "ms" : page.x_label);
