@@ -18,14 +18,20 @@ DRIVE_HELP = "bag, video file, folder of images, or 'synthetic'"
 
 
 def add_drive(command: argparse.ArgumentParser) -> None:
-    """Take a drive, and the topic of a bag with several."""
+    """Take a drive, and what :func:`add_topic` takes."""
     command.add_argument("drive", metavar="DRIVE", help=DRIVE_HELP)
     add_topic(command)
 
 
 def add_topic(command: argparse.ArgumentParser) -> None:
-    """Take the topic of a bag with several."""
+    """Take the topic of a bag with several, and the rate of what has no clock."""
     command.add_argument("--topic", default="", help="camera topic of a bag with several")
+    command.add_argument(
+        "--fps",
+        type=frame_rate,
+        default=0.0,
+        help="frames a second of pictures and raw H.264 or H.265, which have no times",
+    )
 
 
 def add_camera(command: argparse.ArgumentParser) -> None:
@@ -62,6 +68,19 @@ def add_size(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--size", default="", metavar="HxW", help="of the network's input (default: the model's)"
     )
+
+
+def frame_rate(text: str) -> float:
+    """Parse frames a second.
+
+    Raises:
+        ValueError: they are none a camera has.
+
+    """
+    value = float(text)
+    if not 0.001 <= value <= 1000:
+        raise ValueError
+    return value
 
 
 def positive(text: str) -> int:

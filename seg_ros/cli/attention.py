@@ -51,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     from seg_ros.support.tables import text_table
 
     query = parse_pixel(options.query) if options.query else None
-    drive = open_drive(options.drive, options.topic)
+    drive = open_drive(options.drive, options.topic, options.fps)
+    for note in drive.notes:
+        print(f"seg_ros attention: {note}", file=sys.stderr)
     model = find_model(options.model, options.labels)
     network = AttentionNetwork.load(model, options.stage, options.block, parse_size(options.size))
     network.check_head(options.head)

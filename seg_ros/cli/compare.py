@@ -42,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
     from seg_ros.support.provenance import checksums
 
     check_json(options.json)
-    drive = open_drive(options.drive, options.topic)
+    drive = open_drive(options.drive, options.topic, options.fps)
+    for note in drive.notes:
+        print(f"seg_ros compare: {note}", file=sys.stderr)
     contenders = Contender.parse(options.a), Contender.parse(options.b)
     folder = OutputFolder(options.out, options.replace, COMPARE_NAMES)
     inputs = checksums(Path(options.drive)) if options.drive != SYNTHETIC else {}

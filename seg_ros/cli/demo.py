@@ -44,18 +44,31 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run them."""
     return demo(
-        options.drive, options.topic, options.out, options.rate, options.model, options.camera
+        options.drive,
+        options.topic,
+        options.fps,
+        options.out,
+        options.rate,
+        options.model,
+        options.camera,
     )
 
 
 def demo(
-    source: str, topic: str, out: Path, rate: float, model: str, camera_file: Path | None
+    source: str,
+    topic: str,
+    fps: float,
+    out: Path,
+    rate: float,
+    model: str,
+    camera_file: Path | None,
 ) -> int:
     """Play a drive into the node, record what comes out, show the figures and make the pictures.
 
     Args:
         source: see :func:`seg_ros.drive.open_drive`.
         topic: camera topic of a bag with several, or empty.
+        fps: frames a second of what has no clock, or 0.
         out: folder for the outputs; those of an earlier run are replaced.
         rate: times real time.
         model: see :func:`seg_ros.models.catalogue.find_model`.
@@ -73,7 +86,7 @@ def demo(
     from seg_ros.results.bag_topics import MASK_TOPIC, OVERLAY_TOPIC
     from seg_ros.results.outputs import OutputFolder, write_sheet, write_video
 
-    drive = open_drive(source, topic)
+    drive = open_drive(source, topic, fps, camera_file is not None)
     found = find_model(model)
     camera = load_camera(camera_file) if camera_file else None
     if source == SYNTHETIC and camera is None:
@@ -89,6 +102,7 @@ def demo(
     player_arguments = [source, "--wait", f"--rate={rate}"]
     player_arguments += ["--preload"] if source == SYNTHETIC else []  # it renders below real time
     player_arguments += [f"--topic={topic}"] if topic else []
+    player_arguments += [f"--fps={fps}"] if fps else []
     player_arguments += [f"--camera={camera_file}"] if camera_file else []
 
     folder = OutputFolder(out, replace=True)

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from seg_ros.ros.play import play
 
     camera = load_camera(options.camera) if options.camera else None
-    drive = open_drive(options.drive, options.topic)
+    drive = open_drive(options.drive, options.topic, options.fps, camera is not None)
     play(
         drive,
         camera,

@@ -130,6 +130,7 @@ def _jobs(options: argparse.Namespace) -> list[ReplayJob]:
         out=options.out,
         engine=engine,
         topic=options.topic,
+        fps=options.fps,
         camera=options.camera,
         options=ReplayOptions(options.mask, not options.no_camera, not options.no_video),
         replace=options.replace,

@@ -20,6 +20,7 @@ from seg_ros.drive.base import (
     DriveFrame,
     RawMessage,
     RecordedTopic,
+    refuse_rate,
 )
 from seg_ros.drive.pictures import PICTURES, FolderDrive, by_number, read_picture
 from seg_ros.drive.read_ahead import read_ahead
@@ -45,19 +46,24 @@ __all__ = [
 ]
 
 
-def open_drive(source: str, topic: str = "") -> Drive:
+def open_drive(source: str, topic: str = "", fps: float = 0.0, calibrated: bool = False) -> Drive:
     """Open a drive.
 
     Args:
         source: ``synthetic``; a rosbag2 folder, or a single ``.mcap``, ``.db3`` or ROS 1 ``.bag``
-            file; a video file; or a folder of pictures.
+            file; a video file; a folder of pictures, or a single one.
         topic: camera topic of a bag; may be empty when the bag has just one.
+        fps: frames a second of what has no clock: pictures, raw H.264 and H.265; 0 for what the
+            stream says.
+        calibrated: whether a camera is given: pixels that are not square are then as it has them.
 
     Raises:
-        SegRosError: nothing there, not a drive, or several camera topics and none chosen.
+        SegRosError: nothing there, not a drive, several camera topics and none chosen, or a rate
+            for what has a clock.
 
     """
     if source == SYNTHETIC:
+        refuse_rate(source, fps)
         return SceneDrive()
     path = Path(source).expanduser()
     try:
@@ -67,9 +73,12 @@ def open_drive(source: str, topic: str = "") -> Drive:
                 f"'{SYNTHETIC}'"
             )
         if is_bag(path):
+            refuse_rate(source, fps)
             return BagDrive(path, topic)
         if topic:
             raise SegRosError(f"drive {source} is not a bag, so it has no topic {topic!r}")
-        return FolderDrive(path) if path.is_dir() else VideoDrive(path)
+        if path.is_dir() or path.suffix.lower() in PICTURES:
+            return FolderDrive(path, fps)
+        return VideoDrive(path, fps, calibrated)
     except OSError as error:
         raise SegRosError(f"cannot read {source}: {error.strerror or error}") from error

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rosbags.interfaces import Qos
 
 from seg_ros.drive.messages import NANOSECONDS
+from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -20,6 +21,19 @@ CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
 CLOCKLESS_START = NANOSECONDS
 """Videos and folders have no clock: their first frame is at 1 s, as ROS reads 0 as "not set"."""
+
+
+def refuse_rate(source: str, fps: float) -> None:
+    """Refuse a rate for a drive that has times of its own.
+
+    Raises:
+        SegRosError: a rate is given.
+
+    """
+    if fps:
+        raise SegRosError(
+            f"{source} has times of its own; --fps is for pictures and raw H.264 or H.265 streams"
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -23,24 +24,36 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 """Suffixes of picture files, in lower case."""
 
 FOLDER_RATE = 10
-"""Frames per second of a folder of images."""
+"""Frames per second of a folder of pictures, where nobody says."""
 
 
 class FolderDrive(Drive):
-    """The images of a folder, in the order of the numbers in their names, ten a second."""
+    """The pictures of a folder, in the order of the numbers in their names, or a single one.
+
+    Args:
+        path: the folder or the picture.
+        fps: pictures a second, 0 for :data:`FOLDER_RATE`.
+
+    """
 
     camera_problem = "a folder of images has no CameraInfo; --camera names a camera YAML"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fps: float = 0.0) -> None:
         self.name = str(path)
+        self._rate = Fraction(fps or FOLDER_RATE).limit_denominator(100_000)
+        there = path.iterdir() if path.is_dir() else [path]
         self._files = sorted(
-            (f for f in path.iterdir() if f.suffix.lower() in PICTURES and not is_hidden(f)),
+            (f for f in there if f.suffix.lower() in PICTURES and not is_hidden(f)),
             key=by_number,
         )
         if not self._files:
             raise SegRosError(
                 f"{path} has neither a bag (metadata.yaml, .mcap or .db3) nor pictures "
                 f"({', '.join(sorted(PICTURES))})"
+            )
+        if not fps and len(self._files) > 1:
+            self.notes = (
+                f"pictures have no times: {FOLDER_RATE} a second are assumed, --fps says otherwise",
             )
 
     @property
@@ -51,7 +64,7 @@ class FolderDrive(Drive):
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[DriveFrame]:
         """See :class:`Drive`."""
         for index in range(len(self._files))[start:stop]:
-            stamp = CLOCKLESS_START + index * NANOSECONDS // FOLDER_RATE
+            stamp = CLOCKLESS_START + int(index * NANOSECONDS / self._rate)
             decode = partial(read_picture, self._files[index], upright=True)
             yield DriveFrame(index, stamp, "camera", decode)
 

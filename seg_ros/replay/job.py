@@ -73,6 +73,8 @@ class ReplayJob:
     out: Path
     engine: EngineOptions
     topic: str = ""
+    fps: float = 0.0
+    """Frames a second of what has no clock, 0 for what it says itself."""
     camera: Path | None = None
     options: ReplayOptions = field(default_factory=ReplayOptions)
     replace: bool = False
@@ -92,7 +94,7 @@ class ReplayJob:
                 :func:`seg_ros.ground.camera_file.load_camera`.
 
         """
-        drive = open_drive(self.source, self.topic)
+        drive = open_drive(self.source, self.topic, self.fps, self.camera is not None)
         return drive, load_camera(self.camera) if self.camera else drive.camera
 
     def folder(self, drive: Drive, camera: CameraModel | None, engine: Engine) -> ReplayFolder:
@@ -101,6 +103,7 @@ class ReplayJob:
             "seg_ros": __version__,
             "drive": self.source,
             "topic": drive.topics[0].name if drive.topics else "",
+            **({"frames a second": self.fps} if self.fps else {}),
             "files": _files(self.source),
             "camera": str(camera),
             "model": engine.model,

@@ -163,3 +163,21 @@ def test_a_message_is_as_it_is_stored():
     stored = np.ascontiguousarray(TURNED[6](picture()))
     message = SimpleNamespace(format="png", data=png(stored, 6))
     assert np.array_equal(decode_compressed(message), stored)
+
+
+def test_the_rate_of_pictures(tmp_path):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"f{number}.png"), picture())
+    drive = open_drive(str(tmp_path))
+    assert [f.stamp_ns for f in drive.frames()] == [10**9, 11 * 10**8, 12 * 10**8]
+    assert drive.notes == ("pictures have no times: 10 a second are assumed, --fps says otherwise",)
+    drive = open_drive(str(tmp_path), fps=30)
+    assert [f.stamp_ns for f in drive.frames()] == [10**9, 1_033_333_333, 1_066_666_666]
+    assert drive.notes == ()
+
+
+def test_a_single_picture(tmp_path):
+    (tmp_path / "a.JPG").write_bytes(jpeg(TURNED[8](picture()), 8))
+    drive = open_drive(str(tmp_path / "a.JPG"))
+    assert (drive.frame_count, drive.notes) == (1, ())
+    assert next(drive.frames()).decode().shape == (48, 64, 3)

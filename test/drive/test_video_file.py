@@ -1,8 +1,11 @@
 """Video files as cameras, phones and editors leave them: whole ones are not called damaged."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
+from av.codec.context import Flags
 
 from seg_ros.drive import open_drive
 from seg_ros.errors import SegRosError
@@ -149,3 +152,121 @@ def test_clips_of_the_field(real_drives):
     cases = real_drives.parent / "cases"
     for name, count in (("trimmed_edit_list.mp4", 18), ("mjpeg_empty_chunks.avi", 22)):
         assert len(list(open_drive(str(cases / name)).frames())) == count
+
+
+def set_aspect(numerator, denominator):
+    def setup(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(numerator, denominator)
+
+    return setup
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"),
+    [((4, 3), (85, 48)), ((8, 9), (64, 54)), ((12, 11), (70, 48)), ((1, 1), (64, 48))],
+)
+def test_pixels_that_are_not_square(tmp_path, aspect, size):
+    """As players show them; a camera that is given is one of the pixels as they are stored."""
+    path = str(write_video(tmp_path / "a.mp4", setup=set_aspect(*aspect)))
+    drive = open_drive(path)
+    assert {frame.decode().shape for frame in drive.frames()} == {(size[1], size[0], 3)}
+    assert [number for number, _ in shades(drive)] == list(range(COUNT))
+    stored = open_drive(path, calibrated=True)
+    assert next(stored.frames()).decode().shape == (48, 64, 3)
+    if aspect == (1, 1):
+        assert drive.notes == stored.notes == ()
+        return
+    shape = f"its pixels are not square ({aspect[0]}:{aspect[1]})"
+    assert drive.notes == (
+        f"{shape}: scaled from 64x48 to {size[0]}x{size[1]}; a --camera keeps them as stored",
+    )
+    assert stored.notes == (f"{shape}: they are kept as stored, 64x48, for the camera given",)
+
+
+def test_a_shape_of_pixels_that_nobody_has_is_not_believed(tmp_path):
+    drive = open_drive(str(write_video(tmp_path / "a.mp4", setup=set_aspect(5, 1))))
+    assert next(drive.frames()).decode().shape == (48, 64, 3)
+    assert "pixels are not square (5:1): not believed" in drive.notes[0]
+
+
+def test_pixels_that_are_not_square_in_a_turned_video(tmp_path):
+    """They are what is stored: scaled first, then turned."""
+    path = write_video(tmp_path / "a.mp4", setup=set_aspect(4, 3))
+    with av.open(str(path)) as source, av.open(str(tmp_path / "b.mp4"), "w") as target:
+        out = target.add_stream_from_template(source.streams.video[0])
+        out.set_display_rotation(90)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = out
+                target.mux(packet)
+    assert next(open_drive(str(tmp_path / "b.mp4")).frames()).decode().shape == (85, 48, 3)
+
+
+def interlaced(stream):
+    stream.codec_context.flags |= Flags.interlaced_dct
+    stream.codec_context.options = {"x264opts": "tff=1"}
+
+
+def hdr(stream):
+    stream.codec_context.color_trc = 18  # ARIB STD-B67, as phones record
+
+
+@pytest.mark.parametrize(
+    ("setup", "said"),
+    [
+        (interlaced, "its frames are interlaced and taken as they are"),
+        (hdr, "its colours are HDR (HLG) and taken as if they were not"),
+        (None, None),
+    ],
+)
+def test_what_makes_a_video_look_unlike_a_camera_is_said(tmp_path, setup, said):
+    drive = open_drive(str(write_video(tmp_path / "a.mp4", setup=setup)))
+    assert len(drive.notes) == (1 if said else 0)
+    assert all(note.startswith(said) for note in drive.notes)
+    assert [number for number, _ in shades(drive)] == list(range(COUNT))
+
+
+def raw_stream(path, rate=20, timed=True):
+    """Write a raw stream, which has no times but those its parameter sets may speak of."""
+    codec = {".h264": "libx264", ".hevc": "libx265"}[path.suffix]
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, rate), rate
+    if codec == "libx265":
+        encoder.options = {"x265-params": f"log-level=none:vui-timing-info={int(timed)}"}
+    with path.open("wb") as file:
+        for number, shade in enumerate(SHADES):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), shade, np.uint8), "bgr24")
+            frame.pts = number
+            file.writelines(bytes(packet) for packet in encoder.encode(frame))
+        file.writelines(bytes(packet) for packet in encoder.encode(None))
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", [".h264", ".hevc"])
+@pytest.mark.parametrize("rate", [10, 20, 60])
+def test_a_raw_stream_has_its_own_rate(tmp_path, suffix, rate):
+    path = raw_stream(tmp_path / f"a{suffix}", rate)
+    drive = open_drive(path)
+    assert drive.notes == ()
+    found = shades(drive)
+    assert [number for number, _ in found] == list(range(COUNT))
+    assert [time for _, time in found] == pytest.approx([10 * n / rate for n in range(COUNT)])
+    other = open_drive(path, fps=12.5)
+    assert [f.stamp_ns for f in other.frames()] == [10**9 + 80_000_000 * n for n in range(COUNT)]
+
+
+def test_a_raw_stream_that_says_nothing_of_its_times(tmp_path):
+    path = raw_stream(tmp_path / "a.hevc", timed=False)
+    drive = open_drive(path)
+    assert [f.stamp_ns for f in drive.frames()] == [10**9 + 40_000_000 * n for n in range(COUNT)]
+    assert drive.notes == (
+        f"{path} says nothing of its times: 25 frames a second are assumed, --fps says otherwise",
+    )
+    assert open_drive(path, fps=20).notes == ()
+
+
+def test_a_rate_for_what_has_times_is_refused(tmp_path):
+    for source in (str(write_video(tmp_path / "a.mp4")), "synthetic"):
+        with pytest.raises(SegRosError, match=r"has times of its own; --fps is for pictures and"):
+            open_drive(source, fps=30)
