@@ -52,8 +52,6 @@ def run(options: argparse.Namespace) -> int:
 
     query = parse_pixel(options.query) if options.query else None
     drive = open_drive(options.drive, options.topic, options.fps)
-    for note in drive.notes:
-        print(f"seg_ros attention: {note}", file=sys.stderr)
     model = find_model(options.model, options.labels)
     network = AttentionNetwork.load(model, options.stage, options.block, parse_size(options.size))
     network.check_head(options.head)
@@ -68,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
             on_frame=bar.update,
             on_bad_frame=lambda message: bar.write(f"seg_ros attention: {message}", sys.stderr),
         )
+    for note in drive.notes:
+        print(f"seg_ros attention: {note}", file=sys.stderr)
     print(text_table([(k.replace("_", " "), str(v)) for k, v in asdict(figures).items()]))
     made = [name for name in ATTENTION_NAMES if (options.out / name).exists()]
     print(f"look at {' and '.join(str(options.out / name) for name in made)}")
