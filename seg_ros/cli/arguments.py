@@ -103,18 +103,36 @@ def load(options: argparse.Namespace) -> Segmenter:
         SegRosError: as of :meth:`seg_ros.segment.segmenter.Segmenter.load`.
 
     """
-    from seg_ros.segment.segmenter import Segmenter
     from seg_ros.support.pixels import parse_size
+
+    return open_segmenter(
+        options.model,
+        options.labels,
+        options.runtime,
+        options.precision,
+        parse_size(options.size),
+    )
+
+
+def open_segmenter(
+    model: str,
+    labels: str,
+    runtime: str,
+    precision: str,
+    input_size: tuple[int, int] | None = None,
+) -> Segmenter:
+    """Open an engine, and show how far it is where it is built.
+
+    Raises:
+        SegRosError: as of :meth:`seg_ros.segment.segmenter.Segmenter.load`.
+
+    """
+    from seg_ros.segment.segmenter import Segmenter
     from seg_ros.support.progress import EngineProgress
 
     with EngineProgress() as progress:
         return Segmenter.load(
-            options.model,
-            options.labels,
-            options.runtime,
-            precision=options.precision,
-            input_size=parse_size(options.size),
-            report=progress,
+            model, labels, runtime, precision=precision, input_size=input_size, report=progress
         )
 
 

@@ -7,14 +7,16 @@ import shlex
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from seg_ros.cli.arguments import add_drive, add_json, add_out, check_json, write_json
+from seg_ros.cli.arguments import (
+    add_drive,
+    add_json,
+    add_out,
+    check_json,
+    open_segmenter,
+    write_json,
+)
 from seg_ros.support.choices import SYNTHETIC
-
-if TYPE_CHECKING:
-    from seg_ros.judge.compare import Contender
-    from seg_ros.segment.segmenter import Segmenter
 
 SUMMARY = "put two models or engines side by side"
 
@@ -52,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     for contender, labels, letter in zip(
         contenders, (options.labels_a, options.labels_b), "AB", strict=True
     ):
-        segmenters.append(_open(contender, labels))
+        segmenters.append(
+            open_segmenter(contender.model, labels, contender.runtime, contender.precision)
+        )
         file = find_model(contender.model, labels).path
         inputs |= {f"{letter}: {name}": digest for name, digest in checksums(file).items()}
     about = {
@@ -74,17 +78,3 @@ def run(options: argparse.Namespace) -> int:
     print(comparison_table(values))
     print(f"look at {options.out}/compare.html; the video alone is compare.mp4")
     return 0
-
-
-def _open(contender: Contender, labels: str) -> Segmenter:
-    from seg_ros.segment.segmenter import Segmenter
-    from seg_ros.support.progress import EngineProgress
-
-    with EngineProgress() as progress:
-        return Segmenter.load(
-            contender.model,
-            labels,
-            contender.runtime,
-            precision=contender.precision,
-            report=progress,
-        )

@@ -26,7 +26,7 @@ from seg_ros.drive.base import (
 )
 from seg_ros.drive.compressed_video import VideoDecoder, is_key_frame
 from seg_ros.drive.images import decode_compressed, decode_image
-from seg_ros.drive.messages import NANOSECONDS, stamp_ns, typestore
+from seg_ros.drive.messages import NANOSECONDS, camera_stamp_ns
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
@@ -116,7 +116,7 @@ class BagDrive(Drive):
             if index > start:
                 break
             try:
-                video = _deserialize(message)
+                video = message.deserialize()
                 if is_key_frame(video.format, video.data.tobytes()):
                     key = index
             except SegRosError:
@@ -168,7 +168,7 @@ class BagDrive(Drive):
         try:
             for message in islice(self._bag.messages({self._image.name}), _SAMPLE):
                 try:
-                    stamp = _stamp_of(_deserialize(message))
+                    stamp = camera_stamp_ns(message.deserialize())
                 except SegRosError:
                     continue
                 ahead.append(stamp - message.log_ns if stamp > 0 else None)
@@ -205,7 +205,7 @@ class BagDrive(Drive):
             message = next(self._bag.messages({topic.name}), None)
             if message is None:
                 raise SegRosError("it has no message")
-            camera = CameraModel.from_camera_info(_deserialize(message))
+            camera = CameraModel.from_camera_info(message.deserialize())
         except SegRosError as error:
             return None, (
                 f"CameraInfo on {topic.name} is not used: {error}; --camera names a camera YAML"
@@ -255,28 +255,16 @@ class _Recorded:
     camera_infos: list[RawMessage] = field(default_factory=list)
 
 
-def _deserialize(message: RawMessage) -> Any:
-    try:
-        return typestore().deserialize_cdr(message.data, message.topic.message_type)
-    except Exception as error:  # rosbags lets those of numpy and struct through
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SegRosError(f"its message is damaged: {reason}") from error
-
-
-def _stamp_of(message: Any) -> int:
-    return stamp_ns(message.header.stamp if hasattr(message, "header") else message.timestamp)
-
-
 def _frame(clock: _Clock, recorded: _Recorded) -> DriveFrame:
     """Build the frame of an Image or CompressedImage."""
     raw, infos = recorded.message, tuple(recorded.camera_infos)
     try:
-        message = _deserialize(raw)
+        message = raw.deserialize()
     except SegRosError as error:
         fail = partial(_fail, str(error))
         stamp, note = clock.of(0, raw.log_ns)
         return DriveFrame(recorded.index, stamp, "", fail, camera_infos=infos)
-    stamp, note = clock.of(_stamp_of(message), raw.log_ns)
+    stamp, note = clock.of(camera_stamp_ns(message), raw.log_ns)
     decode: Any = decode_image if raw.topic.message_type == IMAGE else decode_compressed
     return DriveFrame(
         recorded.index,
@@ -304,8 +292,8 @@ class _VideoFrames:
         (stamp, _), frame_id, note = self._clock.of(0, raw.log_ns), "", ""
         decode: Callable[[], NDArray[np.uint8]]
         try:
-            message = _deserialize(raw)
-            stamp, note = self._clock.of(_stamp_of(message), raw.log_ns)
+            message = raw.deserialize()
+            stamp, note = self._clock.of(camera_stamp_ns(message), raw.log_ns)
             frame_id = message.frame_id
             picture = self._decoder.decode(message.format, message.data.tobytes(), stamp)
             decode = partial(bgr_of_video, picture)

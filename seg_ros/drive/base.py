@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import Qos
 
-from seg_ros.drive.messages import NANOSECONDS
+from seg_ros.drive.messages import NANOSECONDS, typestore
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 
@@ -58,6 +59,19 @@ class RawMessage:
     """When it was recorded, nanoseconds."""
     data: bytes
     """CDR with its four bytes of encapsulation header; from a ROS 1 bag, converted to it."""
+
+    def deserialize(self) -> Any:
+        """Return it as a message of rosbags' own types.
+
+        Raises:
+            SegRosError: it is damaged.
+
+        """
+        try:
+            return typestore().deserialize_cdr(self.data, self.topic.message_type)
+        except Exception as error:  # rosbags lets those of numpy and struct through
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise SegRosError(f"its message is damaged: {reason}") from error
 
 
 @dataclass(frozen=True)

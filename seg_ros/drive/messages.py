@@ -27,6 +27,11 @@ def stamp_ns(stamp: Any) -> int:
     return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
+def camera_stamp_ns(message: Any) -> int:
+    """Stamp of a camera's message, nanoseconds; Foxglove's have no header."""
+    return stamp_ns(message.header.stamp if hasattr(message, "header") else message.timestamp)
+
+
 @dataclass(frozen=True)
 class MessageLibrary:
     """Builds messages of one library.

@@ -27,7 +27,7 @@ class Platform:
     """What an engine is built for; it runs nowhere else."""
 
     runtime: str
-    """One of :data:`seg_ros.engines.RUNTIMES`, not ``auto``."""
+    """One of :data:`seg_ros.support.choices.RUNTIMES`, not ``auto``."""
     version: str
     """Of the runtime."""
     device: str

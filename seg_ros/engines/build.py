@@ -37,9 +37,9 @@ class Wish:
     """Which engine somebody wants."""
 
     runtime: str = "auto"
-    """One of :data:`seg_ros.engines.RUNTIMES`."""
+    """One of :data:`seg_ros.support.choices.RUNTIMES`."""
     precision: str = "auto"
-    """One of :data:`seg_ros.engines.PRECISIONS`; ``auto``: the fastest that passes verification."""
+    """One of :data:`seg_ros.support.choices.PRECISIONS`; ``auto``: the fastest that passes."""
     input_size: tuple[int, int] | None = None
     """(H, W) of the network's input in pixels; None: the model's own."""
     mask_size: tuple[int, int] | None = None

@@ -60,12 +60,17 @@ class ColorMap:
 
     def class_id(self, name: str, labels: LabelSet) -> int | None:
         """Id of a name; 255 for one that is no class, None where the label set has no such."""
-        ids = {_plain(label.name): i for i, label in enumerate(labels.classes)}
-        return ids.get(_plain(name), UNLABELLED if _plain(name) in NO_CLASS else None)
+        return _ids_by_name(labels).get(
+            _plain(name), UNLABELLED if _plain(name) in NO_CLASS else None
+        )
 
 
 def _plain(name: str) -> str:
     return name.strip().lower().replace("_", " ").replace("-", " ")
+
+
+def _ids_by_name(labels: LabelSet) -> dict[str, int]:
+    return {_plain(label.name): i for i, label in enumerate(labels.classes)}
 
 
 def read_color_map(folder: Path) -> ColorMap | None:
@@ -115,7 +120,7 @@ def parse_values(text: str, labels: LabelSet) -> dict[int, int] | None:
         SegRosError: a part is no ``VALUE=CLASS``, or the label set has no such class.
 
     """
-    ids = {_plain(label.name): i for i, label in enumerate(labels.classes)}
+    ids = _ids_by_name(labels)
     meaning: dict[int, int] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         value, _, name = part.partition("=")

@@ -106,6 +106,9 @@ _BLOCK_PARTS = (
 )
 """The parts of a block that every layout has under one name each; in ``_block``'s order."""
 
+_TIMM = ("norm1", "norm2", "attn.sr", "attn.norm", "attn.proj")
+"""The first of them as timm's vision transformers name them, and who wrote after those."""
+
 
 def _block(prefix: str, attention: Mapping[str, str], *parts: str) -> dict[str, str]:
     """Name a block's modules: those of query, key and value, then :data:`_BLOCK_PARTS`."""
@@ -151,11 +154,7 @@ _NVLABS = Layout(
         **_block(
             "backbone.block<s>.<b>.",
             {"attn.q": "q", "attn.kv": "(k|v)"},
-            "norm1",
-            "norm2",
-            "attn.sr",
-            "attn.norm",
-            "attn.proj",
+            *_TIMM,
             "mlp.fc1",
             "mlp.dwconv.dwconv",
             "mlp.fc2",
@@ -207,11 +206,7 @@ _STAGES_BACKBONE = {
     **_block(
         "backbone.stages.<s>.blocks.<b>.",
         {"attn.q": "q", "attn.kv": "(k|v)"},
-        "norm1",
-        "norm2",
-        "attn.sr",
-        "attn.norm",
-        "attn.proj",
+        *_TIMM,
         "ffn.fc1",
         "ffn.conv",
         "ffn.fc2",

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from seg_ros.drive.base import Drive, DriveFrame, RawMessage
-from seg_ros.drive.messages import NANOSECONDS, typestore
+from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 
@@ -75,7 +75,7 @@ class FrameCameras:
             return ""
         self._last = message.data[_BODY:]
         try:
-            self._camera = CameraModel.from_camera_info(_deserialize(message))
+            self._camera = CameraModel.from_camera_info(message.deserialize())
         except SegRosError as error:
             problem = f"CameraInfo on {self._topic} is not used: {error}"
             if problem == self._problem or problem in self._drive.camera_problem:
@@ -107,11 +107,3 @@ def _stamp_ns(message: RawMessage) -> int:
     order = "<" if message.data[1] & 1 else ">"
     sec, nanosec = struct.unpack(f"{order}iI", message.data[4:_BODY])
     return sec * NANOSECONDS + nanosec or message.log_ns
-
-
-def _deserialize(message: RawMessage) -> object:
-    try:
-        return typestore().deserialize_cdr(message.data, message.topic.message_type)
-    except Exception as error:  # rosbags lets those of numpy and struct through
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SegRosError(f"its message is damaged: {reason}") from error

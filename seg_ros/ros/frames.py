@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from seg_ros.drive.compressed_video import KeyFrameMissingError
+from seg_ros.drive.messages import camera_stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.results import topics
 from seg_ros.ros.attention import LiveAttention
@@ -21,7 +22,7 @@ from seg_ros.ros.messages import QUIET
 from seg_ros.ros.parameters import RELOADED
 from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.settings import Settings
-from seg_ros.ros.video_input import VideoInput, VideoPicture, decode_frame, frame_stamp
+from seg_ros.ros.video_input import VideoInput, VideoPicture, decode_frame
 from seg_ros.ros.viewpoint import Viewpoint
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.output import Output
@@ -40,7 +41,7 @@ class _Received:
     @property
     def stamp(self) -> int:
         """As its camera says, nanoseconds."""
-        return frame_stamp(self.message)
+        return camera_stamp_ns(self.message)
 
 
 class Frames:
@@ -136,7 +137,7 @@ class Frames:
             self._count("dropped", received)
         elif isinstance(error, KeyFrameMissingError):
             self._count("dropped", received)
-            self._logger.warning(f"{self.awaited}", throttle_duration_sec=QUIET)
+            self._logger.warning(self.awaited, throttle_duration_sec=QUIET)
         else:
             self._report("rejected", received, str(error))
 

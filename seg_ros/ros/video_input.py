@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from seg_ros.drive.compressed_video import CODECS, KeyFrameMissingError, VideoDecoder
 from seg_ros.drive.image_size import check_size
 from seg_ros.drive.images import decode_message
-from seg_ros.drive.messages import stamp_ns
+from seg_ros.drive.messages import camera_stamp_ns, stamp_ns
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.errors import SegRosError
 from seg_ros.ros.messages import ros_messages
@@ -52,11 +52,6 @@ def decode_frame(message: Any, max_pixels: int) -> NDArray[np.uint8]:
         return decode_message(message, max_pixels)
     check_size(message.picture.width, message.picture.height, max_pixels)
     return bgr_of_video(message.picture)
-
-
-def frame_stamp(message: Any) -> int:
-    """Stamp of a camera's message, nanoseconds."""
-    return stamp_ns(message.header.stamp if hasattr(message, "header") else message.timestamp)
 
 
 class VideoInput(Generic[_T]):
@@ -107,7 +102,7 @@ class VideoInput(Generic[_T]):
         if number != self._decoded + 1:
             self._decoder.interrupt()
         self._decoded = number
-        stamp = frame_stamp(message)
+        stamp = camera_stamp_ns(message)
         try:
             codec = _codec(message)
             picture = self._decoder.decode(codec, bytes(message.data), stamp)
