@@ -12,10 +12,8 @@ import sys
 import traceback
 from pathlib import Path
 
-import cv2
-import numpy as np
+from quick_engine import QuickEngine
 
-from seg_ros.engines import EngineInfo, Inference
 from seg_ros.errors import SegRosError
 from seg_ros.labels import load_label_set
 from seg_ros.replay import job as replay_job
@@ -29,22 +27,10 @@ DONE, REFUSED, BROKEN = 0, 3, 4
 _STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
 
 
-class _QuickEngine:
-    info = EngineInfo("quick", "attack", "fp32")
-    input_size = (45, 80)
-    class_count = 11
-
-    def infer(self, image):
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
-        centres = np.linspace(0, 255, self.class_count, dtype=np.float32)
-        logits = -np.abs(grey[None] - centres[:, None, None])
-        return Inference(lambda: logits, True)
-
-
 def _load_engine(_):
     labels = load_label_set("camvid")
-    segmenter = Segmenter(_QuickEngine(), labels, "quick")
-    engine = Engine("quick", {}, labels, "quick fp32", "attack", (45, 80))
+    segmenter = Segmenter(QuickEngine(), labels, "quick")
+    engine = Engine("quick", {}, labels, "quick fp32", "test", (45, 80))
     return engine, make_pipelines(segmenter, 2)
 
 

@@ -18,11 +18,11 @@ import pytest
 from mcap.exceptions import EndOfFile
 from mcap.records import Message
 from mcap.stream_reader import StreamReader
+from quick_engine import QuickEngine
 from support import wait_until, write_bag
 
 from seg_ros import cli
 from seg_ros.drive import open_drive
-from seg_ros.engines import EngineInfo, Inference
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.labels import load_label_set
@@ -41,20 +41,6 @@ COUNT = 3 * SAVE_EVERY - 5
 BAD = (0, 30, SAVE_EVERY * 2 - 1)
 CAMERA = CameraModel(320, 180, 250.0, 250.0, 159.5, 89.5)
 TIMES = ("latency_ms", "engine_ms")
-
-
-class QuickEngine:
-    """Classes by brightness, without a network."""
-
-    info = EngineInfo("quick", "test", "fp32")
-    input_size = (45, 80)
-    class_count = 11
-
-    def infer(self, image):
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
-        centres = np.linspace(0, 255, self.class_count, dtype=np.float32)
-        logits = -np.abs(grey[None] - centres[:, None, None])
-        return Inference(lambda: logits, True)
 
 
 @pytest.fixture(scope="module")
