@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +81,7 @@ def demo(
 
     from seg_ros.drive import COMPRESSED_IMAGE, open_drive
     from seg_ros.ground.camera_file import load_camera
+    from seg_ros.ground.mounting import POSE_NAMES
     from seg_ros.models.catalogue import find_model
     from seg_ros.results.bag_topics import MASK_TOPIC, OVERLAY_TOPIC
     from seg_ros.results.outputs import OutputFolder, write_sheet, write_video
@@ -97,7 +97,7 @@ def demo(
     ]
     if camera is not None:
         node_arguments += [
-            f"camera_{f.name}:={getattr(camera.mounting, f.name)}" for f in fields(camera.mounting)
+            f"camera_{name}:={getattr(camera.mounting, name)}" for name in POSE_NAMES
         ]
     player_arguments = [source, "--wait", f"--rate={rate}"]
     player_arguments += ["--preload"] if source == SYNTHETIC else []  # it renders below real time

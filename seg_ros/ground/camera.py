@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
 from seg_ros.ground.calibration import check_calibration
-from seg_ros.ground.mounting import Mounting
+from seg_ros.ground.mounting import ASSUMED_MOUNTING, Mounting
 
 _COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 _UNDISTORTED = frozenset(
@@ -62,7 +62,7 @@ class CameraModel:
     cy: float
     distortion_model: str = "plumb_bob"
     distortion: tuple[float, ...] = ()
-    mounting: Mounting = field(default_factory=Mounting)
+    mounting: Mounting = ASSUMED_MOUNTING
 
     def __post_init__(self) -> None:
         """Refuse a camera that cannot be."""
@@ -128,7 +128,7 @@ class CameraModel:
             cy=float(k[5]),
             distortion_model=distortion_model or "plumb_bob",
             distortion=distortion,
-            mounting=mounting or Mounting(),
+            mounting=mounting or ASSUMED_MOUNTING,
         )
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import yaml
@@ -16,8 +15,9 @@ from seg_ros.ground.mounting import Mounting
 def load_camera(path: str | Path) -> CameraModel:
     """Read a camera from YAML: camera_calibration's format, with an optional ``mounting``.
 
-    ``mounting`` is a map of ``x, y, z`` in metres and ``roll, pitch, yaw`` in radians; what is
-    left out keeps the default of :class:`Mounting`.
+    ``mounting`` is a map of ``x, y, z`` in metres and ``roll, pitch, yaw`` in radians, of
+    ``source`` and ``height_source`` (measured, tf, estimated, assumed) and ``standard_error``; what
+    is left out keeps the default of :class:`Mounting`, and is then assumed.
 
     Raises:
         SegRosError: the file is missing or not such a YAML, or the calibration is no camera's; the
@@ -52,7 +52,6 @@ def load_camera(path: str | Path) -> CameraModel:
 
 def save_camera(camera: CameraModel, path: Path) -> None:
     """Write a camera in the format that :func:`load_camera` reads."""
-    mounting = camera.mounting
     data = {
         "image_width": camera.width,
         "image_height": camera.height,
@@ -64,6 +63,6 @@ def save_camera(camera: CameraModel, path: Path) -> None:
             "cols": len(camera.distortion),
             "data": list(camera.distortion),
         },
-        "mounting": {f.name: float(getattr(mounting, f.name)) for f in fields(mounting)},
+        "mounting": camera.mounting.to_map(),
     }
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")

@@ -8,9 +8,11 @@ pitch looks down. The optical frame is z forward, x right, y down.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +54,47 @@ def rotation_of_quaternion(quaternion: Sequence[float]) -> NDArray[np.float64]:
     )
 
 
+POSE_NAMES = ("x", "y", "z", "roll", "pitch", "yaw")
+"""What a mounting consists of, in the order of its class."""
+
+
+class Source(str, Enum):
+    """Where a value of a mounting comes from."""
+
+    MEASURED = "measured"
+    """Somebody gave it: in a camera YAML, a parameter or an argument."""
+    TF = "tf"
+    """From TF, live or recorded."""
+    ESTIMATED = "estimated"
+    """From the drive itself, with a standard error."""
+    ASSUMED = "assumed"
+    """Nobody said it: the default."""
+
+
+@dataclass(frozen=True)
+class MountingErrors:
+    """Standard errors of a mounting: ``z`` in metres, angles in radians; 0 where none is known."""
+
+    z: float = 0.0
+    roll: float = 0.0
+    pitch: float = 0.0
+    yaw: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse errors that are none."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise SegRosError(f"standard error of {f.name} is {value}: must be 0 or more")
+
+
 @dataclass(frozen=True)
 class Mounting:
     """Where the camera sits in ``base_link``: position in metres, rotation in radians (REP 103).
 
-    The default is a windscreen camera of a car, looking slightly down: a guess to look at
-    pictures with, not one to drive by.
+    The default values are those of a windscreen camera of a car that looks slightly down: a guess
+    to look at pictures with, not one to drive by. Who takes them for want of better says so with
+    :data:`ASSUMED_MOUNTING`.
     """
 
     x: float = 0.0
@@ -66,13 +103,23 @@ class Mounting:
     roll: float = 0.0
     pitch: float = 0.04
     yaw: float = 0.0
+    source: Source = Source.MEASURED
+    """Where the angles come from."""
+    height_source: Source = Source.MEASURED
+    """Where ``z`` comes from."""
+    errors: MountingErrors = MountingErrors()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be: a camera in the ground, or values that are no numbers."""
-        if not all(math.isfinite(getattr(self, f.name)) for f in fields(self)):
+        if not all(math.isfinite(getattr(self, name)) for name in POSE_NAMES):
             raise SegRosError(f"camera mounting {self} has a value that is not a finite number")
         if self.z <= 0.0:
             raise SegRosError(f"camera height z = {self.z} m: must be above the ground (z > 0)")
+
+    @property
+    def certain(self) -> bool:
+        """Whether neither angles nor height are assumed."""
+        return Source.ASSUMED not in (self.source, self.height_source)
 
     @cached_property
     def base_from_body(self) -> NDArray[np.float64]:
@@ -94,16 +141,9 @@ class Mounting:
         cls, position: Sequence[float], base_from_body: NDArray[np.float64]
     ) -> Mounting:
         """Build from a position and a rotation (3, 3) of the camera's body frame (REP 103)."""
-        r = base_from_body
         x, y, z = map(float, position)
-        return cls(
-            x,
-            y,
-            z,
-            roll=math.atan2(r[2, 1], r[2, 2]),
-            pitch=math.asin(min(max(-r[2, 0], -1.0), 1.0)),
-            yaw=math.atan2(r[1, 0], r[0, 0]),
-        )
+        roll, pitch, yaw = _angles(base_from_body)
+        return cls(x, y, z, roll, pitch, yaw)
 
     @classmethod
     def from_optical(cls, translation: Sequence[float], quaternion: Sequence[float]) -> Mounting:
@@ -117,13 +157,16 @@ class Mounting:
             SegRosError: the quaternion has no length, or the camera is not above the ground.
 
         """
-        return cls.from_rotation(
-            translation, rotation_of_quaternion(quaternion) @ _BODY_FROM_OPTICAL.T
+        rotation = rotation_of_quaternion(quaternion) @ _BODY_FROM_OPTICAL.T
+        return replace(
+            cls.from_rotation(translation, rotation), source=Source.TF, height_source=Source.TF
         )
 
     @classmethod
     def from_map(cls, data: object) -> Mounting:
-        """Build from what a YAML says: any of x, y, z in metres and roll, pitch, yaw in radians.
+        """Build from what a YAML says, as :meth:`to_map` writes it; all of it may be left out.
+
+        Angles of which the pitch is left out, and a height that is left out, are assumed.
 
         Raises:
             SegRosError: it is no map of those.
@@ -132,10 +175,23 @@ class Mounting:
         """
         if not isinstance(data, dict):
             raise SegRosError("'mounting' must be a map of x, y, z, roll, pitch, yaw")
-        unknown = set(data) - {f.name for f in fields(cls)}
+        unknown = set(data) - {*POSE_NAMES, "source", "height_source", "standard_error"}
         if unknown:
             raise SegRosError(f"'mounting' has unknown keys {sorted(map(str, unknown))}")
-        return cls(**{key: float(value) for key, value in data.items()})
+        values = {key: float(data[key]) for key in POSE_NAMES if key in data}
+        return cls(
+            **values,
+            source=_source(data, "source", "pitch"),
+            height_source=_source(data, "height_source", "z"),
+            errors=_errors(data.get("standard_error", {})),
+        )
+
+    def to_map(self) -> dict[str, Any]:
+        """Return what :meth:`from_map` reads."""
+        values: dict[str, Any] = {name: float(getattr(self, name)) for name in POSE_NAMES}
+        values |= {"source": self.source.value, "height_source": self.height_source.value}
+        errors = {name: float(value) for name, value in asdict(self.errors).items()}
+        return {**values, **({"standard_error": errors} if any(errors.values()) else {})}
 
     def tilted(self, roll: float, pitch: float) -> Mounting:
         """Return the mounting over level ground of a vehicle that is tilted.
@@ -148,4 +204,36 @@ class Mounting:
 
         """
         tilt = _rotation(roll, pitch, 0.0)
-        return Mounting.from_rotation((tilt @ self.position).tolist(), tilt @ self.base_from_body)
+        x, y, z = (tilt @ self.position).tolist()
+        angles = _angles(tilt @ self.base_from_body)
+        return replace(self, x=x, y=y, z=z, roll=angles[0], pitch=angles[1], yaw=angles[2])
+
+
+ASSUMED_MOUNTING = Mounting(source=Source.ASSUMED, height_source=Source.ASSUMED)
+"""What is taken where nobody says where the camera sits."""
+
+
+def _angles(r: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Roll, pitch and yaw of a rotation (3, 3) of the camera's body frame."""
+    return (
+        math.atan2(r[2, 1], r[2, 2]),
+        math.asin(min(max(-r[2, 0], -1.0), 1.0)),
+        math.atan2(r[1, 0], r[0, 0]),
+    )
+
+
+def _source(data: Mapping[Any, Any], key: str, value: str) -> Source:
+    """Where a value of a map comes from, by default from who wrote it there."""
+    given = data.get(key, Source.MEASURED if value in data else Source.ASSUMED)
+    try:
+        return Source(given)
+    except ValueError:
+        choices = ", ".join(source.value for source in Source)
+        raise SegRosError(f"'mounting' has {key} {given!r}; use one of {choices}") from None
+
+
+def _errors(data: object) -> MountingErrors:
+    names = [f.name for f in fields(MountingErrors)]
+    if not isinstance(data, dict) or not set(data) <= set(names):
+        raise SegRosError(f"'standard_error' of the mounting must be a map of {', '.join(names)}")
+    return MountingErrors(**{str(key): float(value) for key, value in data.items()})

@@ -12,7 +12,7 @@ from typing import Any
 from seg_ros.drive.image_size import MAX_PIXELS
 from seg_ros.errors import SegRosError
 from seg_ros.ground.grid_spec import PROFILES, GridRules, GridSpec, parse_polygon
-from seg_ros.ground.mounting import Mounting
+from seg_ros.ground.mounting import POSE_NAMES, Mounting
 from seg_ros.results import topics
 from seg_ros.support.choices import DEFAULT_MODEL, PRECISIONS, RUNTIMES
 from seg_ros.support.pixels import parse_pixel, parse_size
@@ -260,7 +260,7 @@ PARAMETERS = (
 
 BY_NAME = {spec.name: spec for spec in PARAMETERS}
 RELOADED = tuple(spec.name for spec in PARAMETERS if spec.reload)
-MOUNTING_NAMES = tuple(f"camera_{axis}" for axis in ("x", "y", "z", "roll", "pitch", "yaw"))
+MOUNTING_NAMES = tuple(f"camera_{name}" for name in POSE_NAMES)
 
 
 def grid_spec(values: Mapping[str, Any]) -> GridSpec:

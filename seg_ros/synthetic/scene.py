@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.mounting import Mounting
 from seg_ros.synthetic.basics import Bools, Bytes, Floats, Triple, check_integer, triple
 from seg_ros.synthetic.camera import View, check_camera, optical_rotation, rotation_z
 from seg_ros.synthetic.ground_truth import classify_ground, hide, measure_ground, project_ground
@@ -258,4 +259,12 @@ class SyntheticDrive:
 
 def _default_camera(width: int, height: int) -> CameraModel:
     focal = 1000.0 * width / 1280.0
-    return CameraModel(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return CameraModel(
+        width,
+        height,
+        focal,
+        focal,
+        (width - 1) / 2,
+        (height - 1) / 2,
+        mounting=Mounting(),
+    )

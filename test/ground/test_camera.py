@@ -50,7 +50,7 @@ def camera_info(cam, roi=(0, 0, 0, 0), binning=(0, 0)):
 @pytest.mark.parametrize("binning", [(0, 0), (1, 1), (2, 2), (4, 2)])
 def test_region_of_interest_and_binning_are_part_of_the_camera(lens, binning):
     """A point of the sensor and the same point in the image it comes in look the same way."""
-    full = camera(lens, mounting=Mounting())
+    full = camera(lens, mounting=ASSUMED_MOUNTING)
     left, top, width, height = roi = (64, 32, 320, 160)
     seen = CameraModel.from_camera_info(camera_info(full, roi, binning))
     bx, by = max(binning[0], 1), max(binning[1], 1)
@@ -62,7 +62,7 @@ def test_region_of_interest_and_binning_are_part_of_the_camera(lens, binning):
 
 
 def test_no_region_and_no_binning_is_the_whole_sensor():
-    cam = camera("plumb_bob 5", mounting=Mounting())
+    cam = camera("plumb_bob 5", mounting=ASSUMED_MOUNTING)
     for roi in ((0, 0, 0, 0), (0, 0, 512, 288)):
         assert CameraModel.from_camera_info(camera_info(cam, roi)) == cam
 
