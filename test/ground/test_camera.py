@@ -14,7 +14,7 @@ from seg_ros.drive.messages import bag_messages
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.camera_file import load_camera, save_camera
-from seg_ros.ground.mounting import Mounting, rotation_of_quaternion
+from seg_ros.ground.mounting import ASSUMED_MOUNTING, Mounting, rotation_of_quaternion
 
 MOUNTED = Mounting(1.2, -0.3, 1.5, 0.04, 0.1, -0.2)
 BARREL = (-0.32, 0.12, 0.001, -0.0008, -0.02)
