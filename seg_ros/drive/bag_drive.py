@@ -48,7 +48,8 @@ class BagDrive(Drive):
 
     def __init__(self, path: Path, topic: str) -> None:
         self.name = str(path)
-        self._bag = Bag(path)
+        self.bag = Bag(path)
+        """All that was recorded."""
         self._image = self._choose(topic)
         info = self._info_topic()
         self.topics = (self._image, info) if info else (self._image,)
@@ -86,12 +87,12 @@ class BagDrive(Drive):
 
         A frame is held back until the next is there, so that it has its CameraInfo with it.
         """
-        log_ns, index = self._bag.seek(self._image.name, start) if start else (None, 0)
+        log_ns, index = self.bag.seek(self._image.name, start) if start else (None, 0)
         held: _Recorded | None = None
         infos: list[RawMessage] = []
         damage: SegRosError | None = None
         try:
-            for message in self._bag.messages({t.name for t in self.topics}, log_ns):
+            for message in self.bag.messages({t.name for t in self.topics}, log_ns):
                 if message.topic.name != self._image.name:
                     infos.append(message)
                     continue
@@ -111,7 +112,7 @@ class BagDrive(Drive):
     def _key_frame_before(self, start: int) -> int:
         """Return the index of the last key frame up to a frame; 0 when there is none."""
         key = 0
-        images = self._bag.messages({self._image.name})
+        images = self.bag.messages({self._image.name})
         for index, message in enumerate(images):
             if index > start:
                 break
@@ -125,7 +126,7 @@ class BagDrive(Drive):
 
     def _choose(self, topic: str) -> RecordedTopic:
         cameras = [
-            t for t in self._bag.topics
+            t for t in self.bag.topics
             # Depth, in a form of its own, which image_transport calls a CompressedImage.
             if t.message_type in CAMERA_TYPES and not t.name.endswith("/compressedDepth")
         ]  # fmt: skip
@@ -135,9 +136,9 @@ class BagDrive(Drive):
         if len(chosen) == 1:
             return chosen[0]
         if not cameras:
-            if self._bag.damage:
-                raise self._bag.damage
-            found = ", ".join(f"{t.name} ({t.message_type})" for t in self._bag.topics)
+            if self.bag.damage:
+                raise self.bag.damage
+            found = ", ".join(f"{t.name} ({t.message_type})" for t in self.bag.topics)
             raise SegRosError(f"bag {self.name} has no camera topic; it has {found or 'nothing'}")
         listing = "; ".join(map(self._describe, chosen or cameras))
         if not chosen:
@@ -150,7 +151,7 @@ class BagDrive(Drive):
         if topic.count is not None:
             facts.append(f"{topic.count} message{'s' if topic.count != 1 else ''}")
         try:
-            message = next(self._bag.messages({topic.name}), None)
+            message = next(self.bag.messages({topic.name}), None)
             if message is not None:
                 clock = _Clock(topic.name, 0)
                 build: Callable[[_Recorded], DriveFrame] = partial(_frame, clock)
@@ -166,7 +167,7 @@ class BagDrive(Drive):
         """Decide by the first messages on one clock for all: that of the stamps, or the log's."""
         ahead = []
         try:
-            for message in islice(self._bag.messages({self._image.name}), _SAMPLE):
+            for message in islice(self.bag.messages({self._image.name}), _SAMPLE):
                 try:
                     stamp = camera_stamp_ns(message.deserialize())
                 except SegRosError:
@@ -185,7 +186,7 @@ class BagDrive(Drive):
         image_transport puts it beside the raw image: ``/cam/image_raw/compressed`` and
         ``/cam/image_raw`` both have ``/cam/camera_info``.
         """
-        infos = {t.name: t for t in self._bag.topics if t.message_type == CAMERA_INFO}
+        infos = {t.name: t for t in self.bag.topics if t.message_type == CAMERA_INFO}
         parents = list(PurePosixPath(self._image.name).parents)
         beside = parents[:1] if self._image.message_type == IMAGE else parents[:2]
         wanted = [str(parent / "camera_info") for parent in beside]
@@ -202,7 +203,7 @@ class BagDrive(Drive):
     def _read_camera(self, topic: RecordedTopic) -> tuple[CameraModel | None, str]:
         """Return the camera of the first CameraInfo, or why there is none."""
         try:
-            message = next(self._bag.messages({topic.name}), None)
+            message = next(self.bag.messages({topic.name}), None)
             if message is None:
                 raise SegRosError("it has no message")
             camera = CameraModel.from_camera_info(message.deserialize())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,8 @@ class Drive(ABC):
     """Its camera, when known; from a bag it has the default mounting."""
     camera_problem: str = ""
     """Why :attr:`camera` is None, in a sentence; empty when it is not."""
+    rate: Fraction | None = None
+    """Frames a second where it has no clock: frame i is at :data:`CLOCKLESS_START` + i / rate."""
     notes: tuple[str, ...] = ()
     """How it is taken where there was a choice that its user may want to know of, a line each."""
     topics: tuple[RecordedTopic, ...] = ()

@@ -40,7 +40,7 @@ class FolderDrive(Drive):
 
     def __init__(self, path: Path, fps: float = 0.0) -> None:
         self.name = str(path)
-        self._rate = Fraction(fps or FOLDER_RATE).limit_denominator(100_000)
+        self.rate: Fraction = Fraction(fps or FOLDER_RATE).limit_denominator(100_000)
         there = path.iterdir() if path.is_dir() else [path]
         self._files = sorted(
             (f for f in there if f.suffix.lower() in PICTURES and not is_hidden(f)),
@@ -64,7 +64,7 @@ class FolderDrive(Drive):
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[DriveFrame]:
         """See :class:`Drive`."""
         for index in range(len(self._files))[start:stop]:
-            stamp = CLOCKLESS_START + int(index * NANOSECONDS / self._rate)
+            stamp = CLOCKLESS_START + int(index * NANOSECONDS / self.rate)
             decode = partial(read_picture, self._files[index], upright=True)
             yield DriveFrame(index, stamp, "camera", decode)
 

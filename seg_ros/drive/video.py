@@ -54,6 +54,7 @@ class VideoDrive(Drive):
         self.name = str(path)
         with self._open() as (container, stream):
             self._rate, rate_note = self._choose_rate(container, stream, fps)
+            self.rate = self._rate if container.format.flags & _NO_TIMES else None
             self._square, square_note = _squared(stream, calibrated)
             notes = (rate_note, square_note, *_unusual(stream))
             self.notes = tuple(note for note in notes if note)
