@@ -19,9 +19,10 @@ Where to look, each importing from those above it only:
 
 * `basics`: array types, class and material ids, compilation;
 * `street`: dimensions, the path, the ground's surface;
+* `road`: what a road is like across;
 * `camera`: the camera and its projection;
 * `meshes`: faces and what they are packed into;
-* `objects`: cars, people, trees, posts, houses as meshes;
+* `cars`, `people`, `trees`, `objects`: what stands there, as meshes;
 * `layout`: where all of them are;
 * `textures`, `light`, `materials`: how things look;
 * `raster`: which face is seen at a pixel, and where shadows fall;

@@ -22,6 +22,8 @@ Triple = tuple[float, float, float]
 # Classes: ids of the `camvid` label set.
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE = 0, 1, 2, 3, 4, 5
 SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = 6, 7, 8, 9, 10
+# Two more of the `streets` label set, which begins like `camvid`.
+TERRAIN, EGO = 11, 12
 
 # Materials of faces.
 PLAIN, FACADE, WALL, ROOF, LEAVES, GLASS, BOARDS, RAILING = range(8)

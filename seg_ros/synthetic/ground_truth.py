@@ -9,6 +9,7 @@ import numpy as np
 from seg_ros.synthetic.basics import (
     PAVEMENT,
     ROAD,
+    TERRAIN,
     Bools,
     Bytes,
     Floats,
@@ -19,12 +20,14 @@ from seg_ros.synthetic.basics import (
 from seg_ros.synthetic.camera import NEAR, View, to_camera
 from seg_ros.synthetic.meshes import Geometry, Things
 from seg_ros.synthetic.raster import Faces, row_span
-from seg_ros.synthetic.street import KERB_HEIGHT, ROAD_HALF_WIDTH, ground_hit, path_coordinates
+from seg_ros.synthetic.road import Road, is_paved
+from seg_ros.synthetic.street import ground_hit, path_coordinates
 
 
 @kernel
 def classify_ground(
     view: View,
+    road: Road,
     path: Floats,
     geometry: Geometry,
     things: Things,
@@ -34,8 +37,10 @@ def classify_ground(
 ) -> None:
     """Class (N,) of what stands on, or is, the ground at world points."""
     for k in range(len(x)):
-        _, d, _, _ = path_coordinates(path, view.first, x[k], y[k])
-        out[k] = ROAD if abs(d) < ROAD_HALF_WIDTH else PAVEMENT
+        s, d, _, _ = path_coordinates(path, view.first, x[k], y[k])
+        out[k] = ROAD if abs(d) < road.half_width else PAVEMENT
+        if road.open:
+            out[k] = ROAD if is_paved(road, s, d) else TERRAIN
         for thing in range(len(things.mesh)):
             mesh = things.mesh[thing]
             dx, dy = x[k] - things.pose[thing, 0], y[k] - things.pose[thing, 1]
@@ -62,16 +67,23 @@ def _stands_on(geometry: Geometry, mesh: int, x: float, y: float) -> bool:
 
 
 @kernel
-def measure_ground(view: View, path: Floats, x: Floats, y: Floats, out: Floats) -> None:
+def measure_ground(view: View, road: Road, path: Floats, x: Floats, y: Floats, out: Floats) -> None:
     """Height (N,) [m] of the ground at world points."""
     for k in range(len(x)):
         _, d, _, _ = path_coordinates(path, view.first, x[k], y[k])
-        out[k] = 0.0 if abs(d) < ROAD_HALF_WIDTH else KERB_HEIGHT
+        out[k] = 0.0 if abs(d) < road.half_width else road.kerb
 
 
 @kernel
 def project_ground(
-    view: View, path: Floats, x: Floats, y: Floats, height: Floats, pixels: Floats, out: Bools
+    view: View,
+    road: Road,
+    path: Floats,
+    x: Floats,
+    y: Floats,
+    height: Floats,
+    pixels: Floats,
+    out: Bools,
 ) -> None:
     """Image column, row and depth (N, 3) of ground points, and whether the ground shows there.
 
@@ -87,7 +99,14 @@ def project_ground(
             if -0.5 <= u <= view.width - 0.5 and -0.5 <= v <= view.height - 0.5:
                 pixels[k, 0], pixels[k, 1] = u, v
                 _, t, _, _, _, _ = ground_hit(
-                    path, view.first, view.origin, x[k] - ox, y[k] - oy, height[k] - oz
+                    path,
+                    view.first,
+                    road.half_width,
+                    road.kerb,
+                    view.origin,
+                    x[k] - ox,
+                    y[k] - oy,
+                    height[k] - oz,
                 )
                 out[k] = t > 1.0 - 1e-6
 

@@ -8,23 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from seg_ros.synthetic.basics import Floats, Triple, linear
+from seg_ros.synthetic.cars import CAR_PAINTS, CARS, car_mesh
 from seg_ros.synthetic.meshes import Mesh
 from seg_ros.synthetic.objects import (
-    CAR_PAINTS,
-    CARS,
-    CLOTHES,
-    PHASES,
     building_mesh,
-    car_mesh,
-    cyclist_mesh,
     fence_mesh,
     lamp_post_mesh,
-    pedestrian_mesh,
     sign_face_mesh,
     sign_post_mesh,
     slab_mesh,
-    tree_mesh,
 )
+from seg_ros.synthetic.people import CLOTHES, PHASES, cyclist_mesh, pedestrian_mesh
 from seg_ros.synthetic.street import (
     BLOCK,
     BRIDGE_END,
@@ -38,6 +32,7 @@ from seg_ros.synthetic.street import (
     make_path,
     path_pose,
 )
+from seg_ros.synthetic.trees import tree_mesh
 
 _BEHIND = 60.0
 """Street [m] laid out behind the first frame."""

@@ -20,14 +20,8 @@ from seg_ros.synthetic.basics import (
 )
 from seg_ros.synthetic.camera import VIEW_RANGE, View
 from seg_ros.synthetic.meshes import Geometry, Things
-from seg_ros.synthetic.street import (
-    BLOCK,
-    BRIDGE_END,
-    BRIDGE_START,
-    FACADE_OFFSET,
-    ON_KERB_FACE,
-    path_coordinates,
-)
+from seg_ros.synthetic.road import Road
+from seg_ros.synthetic.street import BLOCK, ON_KERB_FACE, path_coordinates
 from seg_ros.synthetic.textures import CLOUDS, tile_brightness
 
 _SUN_HEADING, _SUN_HEIGHT = math.radians(-158.0), math.radians(30.0)
@@ -101,6 +95,7 @@ def light_at(s: float) -> Light:
 def set_sky_shares(
     view: View,
     light: Light,
+    road: Road,
     path: Floats,
     geometry: Geometry,
     blocks: Floats,
@@ -122,7 +117,7 @@ def set_sky_shares(
         if abs(x - view.origin[0]) + abs(y - view.origin[1]) > 2.0 * VIEW_RANGE:
             continue
         s, _, _, _ = path_coordinates(path, view.first, x, y)
-        things.open_sky[thing] = _open_sky(s)
+        things.open_sky[thing] = _open_sky(road, s)
         for k in range(len(blocks)):
             enter, leave = 0.05, 1e9
             for n in range(4):
@@ -143,11 +138,11 @@ def set_sky_shares(
 
 
 @compiled
-def _open_sky(s: float) -> float:
-    """Share of the sky's light that reaches the street at s: little under the bridge."""
-    place = wrap(s, BLOCK)
-    inside = min(place - BRIDGE_START, BRIDGE_END - place)
-    return 1.0 - 0.68 * min(max((inside + 2.0) / 5.0, 0.0), 1.0)
+def _open_sky(road: Road, s: float) -> float:
+    """Share of the sky's light that reaches the road at s: little under a bridge."""
+    place = wrap(s, road.block)
+    inside = min(place - road.roof_start, road.roof_end - place)
+    return 1.0 - road.roof_share * min(max((inside + 2.0) / 5.0, 0.0), 1.0)
 
 
 @compiled
@@ -166,13 +161,13 @@ def set_face_light(
 
 @compiled
 def ground_light(
-    light: Light, surface: int, s: float, d: float, shadow: int, contact: int
+    light: Light, road: Road, surface: int, s: float, d: float, shadow: int, contact: int
 ) -> Triple:
     """Light (BGR) on the ground at path coordinates s, d."""
     upright = 0.35 if surface == ON_KERB_FACE else 1.0
     sun = upright * light.to_sun[2] * (1.0 - shadow / 255.0)
-    sky = _open_sky(s) * (1.0 - 0.75 * contact / 255.0)
-    if abs(d) > FACADE_OFFSET - 1.2:
+    sky = _open_sky(road, s) * (1.0 - 0.75 * contact / 255.0)
+    if abs(d) > road.facade - 1.2:
         sky *= 0.75
     return (
         sky * light.above[0] + sun * light.sun[0],

@@ -19,6 +19,7 @@ from seg_ros.synthetic.layout import Layout
 from seg_ros.synthetic.light import Light, draw_sky, light_at, set_sky_shares
 from seg_ros.synthetic.meshes import Things, pack
 from seg_ros.synthetic.raster import Faces, draw_faces, draw_shadows, empty_faces, project_things
+from seg_ros.synthetic.road import STREET, Road
 from seg_ros.synthetic.shading import add_noise, empty_buffers, shade, tone_curve
 from seg_ros.synthetic.street import EGO_OFFSET, EGO_SPEED, path_pose
 from seg_ros.synthetic.textures import make_textures
@@ -92,6 +93,7 @@ class SyntheticDrive:
         self._frames, self._start_ns = int(frames), int(start_ns)
         duration = self._frames / self.rate
         layout = Layout(int(seed), EGO_SPEED * duration + _AHEAD, duration)
+        self._road: Road = STREET
         self._path, self._placements = layout.path, layout.placements
         self._blocks = np.array(layout.blocks)
         self._block_heights = np.array(layout.block_heights)
@@ -125,6 +127,7 @@ class SyntheticDrive:
         shade(
             view,
             light,
+            self._road,
             self._path,
             self._geometry,
             faces,
@@ -153,7 +156,7 @@ class SyntheticDrive:
         things = self._things(index, view)
         px, py, shape = self._to_world(index, x, y)
         out = np.empty(len(px), dtype=np.uint8)
-        classify_ground(view, self._path, self._geometry, things, px, py, out)
+        classify_ground(view, self._road, self._path, self._geometry, things, px, py, out)
         return out.reshape(shape)
 
     def ground_height(self, index: int, x: npt.ArrayLike, y: npt.ArrayLike) -> Floats:
@@ -161,7 +164,7 @@ class SyntheticDrive:
         index = self._checked(index)
         px, py, shape = self._to_world(index, x, y)
         out = np.empty(len(px))
-        measure_ground(self._view(index), self._path, px, py, out)
+        measure_ground(self._view(index), self._road, self._path, px, py, out)
         return out.reshape(shape)
 
     def ground_visible(self, index: int, x: npt.ArrayLike, y: npt.ArrayLike) -> Bools:
@@ -177,8 +180,8 @@ class SyntheticDrive:
         px, py, shape = self._to_world(index, x, y)
         height, pixels = np.empty(len(px)), np.empty((len(px), 3))
         out = np.empty(len(px), dtype=np.bool_)
-        measure_ground(view, self._path, px, py, height)
-        project_ground(view, self._path, px, py, height, pixels, out)
+        measure_ground(view, self._road, self._path, px, py, height)
+        project_ground(view, self._road, self._path, px, py, height, pixels, out)
         order = np.argsort(pixels[:, 1], kind="stable")
         hide(self._project(view, light, things), order, pixels[order, 1], pixels, out)
         return out.reshape(shape)
@@ -250,7 +253,14 @@ class SyntheticDrive:
 
     def _project(self, view: View, light: Light, things: Things) -> Faces:
         set_sky_shares(
-            view, light, self._path, self._geometry, self._blocks, self._block_heights, things
+            view,
+            light,
+            self._road,
+            self._path,
+            self._geometry,
+            self._blocks,
+            self._block_heights,
+            things,
         )
         faces = empty_faces(int(np.diff(self._geometry.face_start)[things.mesh].sum()))
         project_things(view, light, self._geometry, things, faces)

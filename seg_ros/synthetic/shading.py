@@ -29,8 +29,8 @@ from seg_ros.synthetic.materials import (
 )
 from seg_ros.synthetic.meshes import Geometry
 from seg_ros.synthetic.raster import Faces
+from seg_ros.synthetic.road import Road
 from seg_ros.synthetic.street import (
-    KERB_HEIGHT,
     KERB_WIDTH,
     NO_GROUND,
     ON_KERB_FACE,
@@ -79,6 +79,7 @@ def empty_buffers(height: int, width: int) -> Buffers:
 def shade(
     view: View,
     light: Light,
+    road: Road,
     path: Floats,
     geometry: Geometry,
     faces: Faces,
@@ -95,7 +96,7 @@ def shade(
     labels, looks, indices = geometry.label, faces.look, faces.face
     materials, styles, sizes = geometry.material, geometry.style, geometry.size
     (r00, r01, r02), (r10, r11, r12), (r20, r21, r22) = view.rotation
-    above_kerb, pixel = view.origin[2] - KERB_HEIGHT, 1.0 / view.fx
+    above_kerb, pixel = view.origin[2] - road.kerb, 1.0 / view.fx
     scale, top = light.gain * ((_TONE_STEPS - 1) / _TONE_LIMIT), _TONE_STEPS - 1.0
     for row in range(view.height):
         ry = (row - view.cy) / view.fy
@@ -107,7 +108,9 @@ def shade(
             surface, t, s, d, c, sn = NO_GROUND, 0.0, 0.0, 0.0, 1.0, 0.0
             # Only ground as high as the kerb can stand in front of a face.
             if found < 0 or -dz > inverse * above_kerb:
-                surface, t, s, d, c, sn = ground_hit(path, view.first, view.origin, dx, dy, dz)
+                surface, t, s, d, c, sn = ground_hit(
+                    path, view.first, road.half_width, road.kerb, view.origin, dx, dy, dz
+                )
                 if found >= 0 and surface != NO_GROUND and not _before(t, inverse):
                     surface = NO_GROUND
             if surface != NO_GROUND:
@@ -129,7 +132,7 @@ def shade(
                     tone = tile_brightness(texels, PLASTER if kerb else SLABS, s, d, footprint)
                     b, g, r = pavement_reflectance(surface, s, d, along, tone)
                 lb, lg, lr = ground_light(
-                    light, surface, s, d, shadow[row, column], contact[row, column]
+                    light, road, surface, s, d, shadow[row, column], contact[row, column]
                 )
                 b, g, r = b * lb, g * lg, r * lr
             elif found >= 0:

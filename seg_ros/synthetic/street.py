@@ -117,33 +117,40 @@ def path_pose(path: Floats, s: float, d: float) -> Triple:
 
 @inlined
 def ground_hit(
-    path: Floats, first: int, origin: Triple, dx: float, dy: float, dz: float
+    path: Floats,
+    first: int,
+    half_width: float,
+    kerb: float,
+    origin: Triple,
+    dx: float,
+    dy: float,
+    dz: float,
 ) -> tuple[int, float, float, float, float, float]:
-    """First ground surface along origin + t * direction.
+    """First ground surface along origin + t * direction, for a road with kerbs at +-half_width.
 
     Returns (surface, t, s, d, cosine and sine of the path's heading at the hit).
     """
     ox, oy, oz = origin
     surface, t, s, d, c, sn = NO_GROUND, 0.0, 0.0, 0.0, 1.0, 0.0
     if dz < -1e-9:
-        t_top, t_road = (KERB_HEIGHT - oz) / dz, -oz / dz
+        t_top, t_road = (kerb - oz) / dz, -oz / dz
         surface, t = ON_ROAD, t_road
         s, d, c, sn = path_coordinates(path, first, ox + t_road * dx, oy + t_road * dy)
         # |d| changes by at most one metre per metre: away from the kerb one look-up decides.
         reach = (t_road - t_top) * math.sqrt(dx * dx + dy * dy)
-        if abs(d) + reach >= ROAD_HALF_WIDTH:
+        if abs(d) + reach >= half_width:
             s_top, d_top, c_top, sn_top = path_coordinates(
                 path, first, ox + t_top * dx, oy + t_top * dy
             )
-            if abs(d_top) >= ROAD_HALF_WIDTH:
+            if abs(d_top) >= half_width:
                 surface, t, s, d, c, sn = ON_PAVEMENT, t_top, s_top, d_top, c_top, sn_top
-            elif abs(d) >= ROAD_HALF_WIDTH:
-                part = (ROAD_HALF_WIDTH - abs(d_top)) / (abs(d) - abs(d_top))
+            elif abs(d) >= half_width:
+                part = (half_width - abs(d_top)) / (abs(d) - abs(d_top))
                 surface, t = ON_KERB_FACE, t_top + part * (t_road - t_top)
             else:
                 t_mid = 0.5 * (t_top + t_road)
                 _, d_mid, _, _ = path_coordinates(path, first, ox + t_mid * dx, oy + t_mid * dy)
-                if _peak(abs(d_top), abs(d_mid), abs(d)) >= ROAD_HALF_WIDTH:
+                if _peak(abs(d_top), abs(d_mid), abs(d)) >= half_width:
                     surface, t = ON_KERB_FACE, t_mid
     return surface, t, s, d, c, sn
 
