@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
+from seg_ros.support.yaml_file import read_yaml
 
 UNLABELLED = 255
 """Class id of a pixel without a class, in every class mask of this package."""
@@ -93,25 +93,18 @@ def load_label_set(name_or_path: str | Path) -> LabelSet:
     text_name = str(name_or_path)
     if text_name in bundled_label_sets():
         source = resources.files("seg_ros") / "label_sets" / f"{text_name}.yaml"
-        return _parse(source.read_text(encoding="utf-8"), f"label set {text_name}")
+        return _parse(Path(str(source)), f"label set {text_name}")
     path = Path(name_or_path)
     if not path.is_file():
         raise SegRosError(
             f"label set {text_name!r} is neither a file nor one of the bundled sets "
             f"({', '.join(bundled_label_sets())})"
         )
-    try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise SegRosError(f"{path}: not a UTF-8 text file, so not a label set YAML") from error
+    return _parse(path, str(path))
 
 
-def _parse(text: str, where: str) -> LabelSet:
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        line = " ".join(str(error).split())
-        raise SegRosError(f"{where}: not valid YAML ({line})") from error
+def _parse(path: Path, where: str) -> LabelSet:
+    data = read_yaml(path, where)
     if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
         raise SegRosError(f"{where}: a label set needs a 'name' and a list 'classes'")
     entries = data["classes"]

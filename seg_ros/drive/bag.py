@@ -15,8 +15,6 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
 from seg_ros.drive.base import RawMessage, RecordedTopic
 from seg_ros.drive.mcap_file import McapFile
 from seg_ros.drive.pictures import by_number, is_hidden
@@ -24,6 +22,7 @@ from seg_ros.drive.ros1_file import Ros1File
 from seg_ros.drive.sqlite_file import SqliteFile
 from seg_ros.drive.storage import BagFile, in_log_order, unpack_zstd_file
 from seg_ros.errors import SegRosError
+from seg_ros.support.yaml_file import read_yaml
 
 METADATA = "metadata.yaml"
 _FORMATS: dict[str, type[BagFile]] = {".mcap": McapFile, ".db3": SqliteFile, ".bag": Ros1File}
@@ -152,7 +151,7 @@ class Bag:
         if not (folder / METADATA).exists():
             return self._found(folder)
         try:
-            data = yaml.safe_load((folder / METADATA).read_text(encoding="utf-8"))
+            data = read_yaml(folder / METADATA, METADATA)
             information = data["rosbag2_bagfile_information"]
             files = [
                 _there(folder / PurePath(str(name)).name)
@@ -161,15 +160,18 @@ class Bag:
             for topic in information["topics_with_message_count"]:
                 name = str(topic["topic_metadata"]["name"])
                 self._counts[name] = self._counts.get(name, 0) + int(topic["message_count"])
-        except OSError as error:
-            raise SegRosError(
-                f"cannot read {folder / METADATA}: {error.strerror or error}"
-            ) from error
-        except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            SegRosError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,  # a count of .inf
+        ) as error:
             self._counts = {}
             self._damage = SegRosError(
                 f"bag {folder} is damaged: its {METADATA} cannot be read "
-                f"({' '.join(str(error).split())}); its files were read without it, and "
+                f"({error}); its files were read without it, and "
                 "'ros2 bag reindex' makes a new one"
             )
             if not _bag_files(folder):

@@ -10,6 +10,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.calibration import check_calibration
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.mounting import Mounting
+from seg_ros.support.yaml_file import read_yaml
 
 
 def load_camera(path: str | Path) -> CameraModel:
@@ -25,12 +26,7 @@ def load_camera(path: str | Path) -> CameraModel:
 
     """
     path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SegRosError(f"camera file {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SegRosError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    data = read_yaml(path, f"camera file {path}")
     try:
         camera = CameraModel.from_intrinsics(
             width=int(data["image_width"]),

@@ -10,14 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet, bundled_label_sets, load_label_set
 from seg_ros.models import huggingface
 from seg_ros.models.names import label_set_of
 from seg_ros.models.options import UNSAID, NetworkOptions, file_beside, load_beside
 from seg_ros.support.choices import DEFAULT_MODEL
+from seg_ros.support.yaml_file import read_yaml
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 """Files that are taken for weights of a SegFormer."""
@@ -62,7 +61,7 @@ class CatalogueEntry:
 def catalogue() -> tuple[CatalogueEntry, ...]:
     """Return the models that come with the package, in the catalogue's order."""
     folder = resources.files("seg_ros.models")
-    data: dict[str, Any] = yaml.safe_load((folder / "catalogue.yaml").read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(Path(str(folder / "catalogue.yaml")))
     return tuple(
         CatalogueEntry(
             name=name,

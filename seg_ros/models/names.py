@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
-
-import yaml
+from pathlib import Path
 
 from seg_ros.errors import SegRosError
 from seg_ros.labels import (
@@ -19,6 +18,7 @@ from seg_ros.labels import (
     bundled_label_sets,
     load_label_set,
 )
+from seg_ros.support.yaml_file import read_yaml
 
 
 def label_set_of(names: Sequence[str], name: str) -> LabelSet:
@@ -73,8 +73,7 @@ def _known_classes() -> dict[str, ClassLabel]:
 
 @lru_cache(maxsize=1)
 def _words() -> dict[str, tuple[Kind, bool]]:
-    text = (resources.files("seg_ros.models") / "words.yaml").read_text(encoding="utf-8")
-    words = yaml.safe_load(text)
+    words = read_yaml(Path(str(resources.files("seg_ros.models") / "words.yaml")))
     return {
         word: (Kind.GROUND if key == "driveable" else Kind(key), key == "driveable")
         for key, listed in words.items()

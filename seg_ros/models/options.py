@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet, load_label_set
+from seg_ros.support.yaml_file import read_yaml
 
 Triple = tuple[float, float, float]
 
@@ -61,10 +60,7 @@ def load_beside(path: Path) -> tuple[LabelSet | None, NetworkOptions]:
     """
     if not path.is_file():
         return None, UNSAID
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SegRosError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise SegRosError(f"{path}: needs 'classes' or 'labels', and where it applies 'network'")
     unknown = set(data) - {"name", "classes", "labels", "network"}

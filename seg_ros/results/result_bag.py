@@ -42,6 +42,7 @@ from seg_ros import __version__
 from seg_ros.drive.messages import stamp_ns, typestore
 from seg_ros.results.bag_topics import LIVE_TOPICS, RESULT_TOPICS, BagTopic, result_topic
 from seg_ros.results.mcap_chunks import RECORD_HEAD, chunks_of, end_of, record_bytes
+from seg_ros.support.yaml_file import read_yaml
 
 _CHUNK_BYTES = 4 * 2**20
 _ZSTD_LEVEL = 1
@@ -348,7 +349,11 @@ def read_result(bag: Path, topic: str, stamps: Sequence[int] = ()) -> Iterator[t
         topic: its name.
         stamps: read only what was logged at these times, nanoseconds; all when empty.
 
+    Raises:
+        SegRosError: its metadata.yaml is no YAML, or says more than is taken.
+
     """
+    read_yaml(bag / "metadata.yaml")  # rosbags reads it without a bound
     with AnyReader([bag], default_typestore=typestore()) as reader:
         wanted = [c for c in reader.connections if c.topic == topic]
         spans: list[tuple[int | None, int | None]] = [(s, s + 1) for s in sorted(stamps)]

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seg_ros.errors import SegRosError
 from seg_ros.ros.parameters import BY_NAME
+from seg_ros.support.yaml_file import read_yaml
 
 _OTHERS = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
 """Parameters that a node of rclpy has besides ours."""
@@ -28,13 +27,7 @@ def parameters_for(node: str, file: Path) -> dict[str, Any]:
         SegRosError: it is no parameter file, has nothing for this node, or a name that is none.
 
     """
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SegRosError(f"params_file {file}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SegRosError(f"params_file {file}: not valid YAML ({reason})") from error
+    data = read_yaml(file, f"params_file {file}")
     sections = dict(_sections(data, "")) if isinstance(data, dict) else {}
     if not sections:
         raise SegRosError(
