@@ -13,7 +13,7 @@ RUN apt-get update -q \
     && rm -rf /var/lib/apt/lists/*
 # Engines from pip, with the CUDA libraries they need; the driver is the host's.
 RUN python3 -m pip install --no-cache-dir --break-system-packages \
-    'numpy<2' av backports.zstd cuda-python mcap numba onnx rosbags rosbags-image simplejpeg tensorrt
+    'numpy<2' av backports.zstd cuda-python mcap mcap-protobuf-support numba onnx rosbags rosbags-image simplejpeg tensorrt
 RUN source /opt/ros/jazzy/setup.bash && colcon build --packages-select seg_ros
 # ros2 launch ends its nodes at this one; at SIGTERM it leaves them running.
 STOPSIGNAL SIGINT

@@ -16,7 +16,7 @@ WORKDIR /ws
 COPY . src/seg_ros
 RUN apt-get update -q && rosdep install --rosdistro humble --from-paths src --ignore-src -y --skip-keys rviz2 \
     && rm -rf /var/lib/apt/lists/*
-RUN python3 -m pip install --no-cache-dir 'numpy<2' av backports.zstd cuda-python mcap numba onnx rosbags rosbags-image simplejpeg
+RUN python3 -m pip install --no-cache-dir 'numpy<2' av backports.zstd cuda-python mcap mcap-protobuf-support numba onnx rosbags rosbags-image simplejpeg
 RUN source /opt/ros/humble/setup.bash && colcon build --packages-select seg_ros
 # ros2 launch ends its nodes at this one; at SIGTERM it leaves them running.
 STOPSIGNAL SIGINT

@@ -18,15 +18,16 @@ from seg_ros.drive.base import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
     COMPRESSED_VIDEO,
+    FFMPEG_PACKET,
     IMAGE,
     Drive,
     DriveFrame,
     RawMessage,
     RecordedTopic,
 )
-from seg_ros.drive.compressed_video import VideoDecoder, is_key_frame
+from seg_ros.drive.compressed_video import VideoDecoder, format_of, is_key_frame
 from seg_ros.drive.images import decode_compressed, decode_image
-from seg_ros.drive.messages import NANOSECONDS, camera_stamp_ns
+from seg_ros.drive.messages import NANOSECONDS, camera_frame_id, camera_stamp_ns
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
@@ -34,7 +35,12 @@ from seg_ros.ground.camera import CameraModel
 _SAMPLE = 5
 """Messages that say whether a topic has stamps."""
 
-CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE, COMPRESSED_VIDEO)
+_VIDEOS = (COMPRESSED_VIDEO, FFMPEG_PACKET)
+
+CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE, *_VIDEOS)
+
+_INFO_NAMES = ("camera_info", "calibration", "camera_calibration")
+"""image_transport's name of a CameraInfo topic, and those of Foxglove's recorders."""
 
 
 class BagDrive(Drive):
@@ -71,7 +77,7 @@ class BagDrive(Drive):
             return
         build: Callable[[_Recorded], DriveFrame] = partial(_frame, self._clock)
         first = start
-        if self._image.message_type == COMPRESSED_VIDEO:
+        if self._image.message_type in _VIDEOS:
             first = self._key_frame_before(start) if start else 0
             build = _VideoFrames(self._clock).frame
         for recorded in self._recorded(first):
@@ -118,7 +124,7 @@ class BagDrive(Drive):
                 break
             try:
                 video = message.deserialize()
-                if is_key_frame(video.format, video.data.tobytes()):
+                if is_key_frame(format_of(video), video.data.tobytes()):
                     key = index
             except SegRosError:
                 continue
@@ -155,7 +161,7 @@ class BagDrive(Drive):
             if message is not None:
                 clock = _Clock(topic.name, 0)
                 build: Callable[[_Recorded], DriveFrame] = partial(_frame, clock)
-                if topic.message_type == COMPRESSED_VIDEO:
+                if topic.message_type in _VIDEOS:
                     build = _VideoFrames(clock).frame
                 height, width = build(_Recorded(0, message, [])).decode().shape[:2]
                 facts.append(f"{width}x{height}")
@@ -189,8 +195,8 @@ class BagDrive(Drive):
         infos = {t.name: t for t in self.bag.topics if t.message_type == CAMERA_INFO}
         parents = list(PurePosixPath(self._image.name).parents)
         beside = parents[:1] if self._image.message_type == IMAGE else parents[:2]
-        wanted = [str(parent / "camera_info") for parent in beside]
-        for name in wanted:
+        wanted = [str(parent / _INFO_NAMES[0]) for parent in beside]
+        for name in (str(parent / name) for parent in beside for name in _INFO_NAMES):
             if name in infos:
                 return infos[name]
         others = f"; it has CameraInfo on {', '.join(sorted(infos))}" if infos else ""
@@ -279,7 +285,7 @@ def _frame(clock: _Clock, recorded: _Recorded) -> DriveFrame:
 
 
 class _VideoFrames:
-    """Builds the frames of a CompressedVideo topic, given its messages in their order.
+    """Builds the frames of a CompressedVideo or FFMPEGPacket topic, given in their order.
 
     Each is decoded as it comes, as the next may refer to it; it is turned into BGR when asked for.
     """
@@ -295,8 +301,8 @@ class _VideoFrames:
         try:
             message = raw.deserialize()
             stamp, note = self._clock.of(camera_stamp_ns(message), raw.log_ns)
-            frame_id = message.frame_id
-            picture = self._decoder.decode(message.format, message.data.tobytes(), stamp)
+            frame_id = camera_frame_id(message)
+            picture = self._decoder.decode(format_of(message), message.data.tobytes(), stamp)
             decode = partial(bgr_of_video, picture)
         except SegRosError as error:
             decode = partial(_fail, str(error))

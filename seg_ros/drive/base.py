@@ -19,6 +19,7 @@ from seg_ros.ground.camera import CameraModel
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 COMPRESSED_VIDEO = "foxglove_msgs/msg/CompressedVideo"
+FFMPEG_PACKET = "ffmpeg_image_transport_msgs/msg/FFMPEGPacket"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
 CLOCKLESS_START = NANOSECONDS
@@ -44,7 +45,7 @@ class RecordedTopic:
 
     name: str
     message_type: str
-    """Its ROS 2 name, such as ``sensor_msgs/msg/Image``."""
+    """The ROS 2 name of what its messages are read as, such as ``sensor_msgs/msg/Image``."""
     qos: tuple[Qos, ...] = ()
     """QoS profiles its publishers offered, as recorded; none where the bag does not say."""
     count: int | None = None
@@ -59,7 +60,7 @@ class RawMessage:
     log_ns: int
     """When it was recorded, nanoseconds."""
     data: bytes
-    """CDR with its four bytes of encapsulation header; from a ROS 1 bag, converted to it."""
+    """CDR with its four bytes of encapsulation header; what was recorded otherwise, converted."""
 
     def deserialize(self) -> Any:
         """Return it as a message of rosbags' own types.

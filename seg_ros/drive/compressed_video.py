@@ -1,8 +1,9 @@
-"""H.264 and H.265 frame by frame, from foxglove_msgs/CompressedVideo.
+"""H.264 and H.265 frame by frame, from foxglove_msgs/CompressedVideo and ffmpeg_image_transport.
 
 A message is one frame in Annex B form and refers to those before it, back to a key frame. A decoder
 that misses one of them makes the picture up, so what follows damage or a gap is refused until the
-next key frame. (ITU-T H.264 and H.265; https://docs.foxglove.dev/docs/sdk/schemas/compressed-video)
+next key frame. (ITU-T H.264 and H.265; https://docs.foxglove.dev/docs/sdk/schemas/compressed-video;
+ffmpeg_image_transport_msgs/FFMPEGPacket)
 """
 
 from __future__ import annotations
@@ -28,6 +29,23 @@ _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 
 class KeyFrameMissingError(SegRosError):
     """A packet refers to one that was not received or not decoded; it may be as good as any."""
+
+
+def format_of(message: Any) -> str:
+    """Return the codec of a CompressedVideo or FFMPEGPacket as :data:`CODECS` names it.
+
+    The ``encoding`` of the latter begins with the codec or its encoder: ``h264;yuv420p;...``,
+    ``hevc``, ``libx264``, ``hevc_nvenc``. One that is not known is returned as it is.
+    """
+    if hasattr(message, "format"):
+        return str(message.format)
+    said = str(message.encoding)
+    name = said.partition(";")[0]
+    if name in CODECS:
+        return name
+    if "264" in name:
+        return "h264"
+    return "h265" if "265" in name or "hevc" in name else said
 
 
 class VideoDecoder:

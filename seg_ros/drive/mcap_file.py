@@ -23,11 +23,11 @@ from mcap.records import Channel, ChunkIndex, Schema, Statistics
 from rosbags.rosbag2.metadata import parse_qos
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
+from seg_ros.drive.foxglove import Convert
 from seg_ros.drive.storage import (
     BagFile,
-    cdr_of_ros1,
+    as_ros2,
     in_log_order,
-    message_type,
     plain,
     unpack_zstd,
     unpack_zstd_beginning,
@@ -66,19 +66,19 @@ class _Piece:
 
 
 class McapFile(BagFile):
-    """An MCAP file of ROS 2 or ROS 1 messages, with or without chunks and index."""
+    """An MCAP file of ROS 2, ROS 1 or Foxglove's messages, with or without chunks and index."""
 
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, RecordedTopic] = {}
-        self._is_ros1: set[int] = set()
+        self._converts: dict[int, Convert | None] = {}
         self._pieces: list[_Piece] = []
         with self._open() as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise self.damaged("it does not begin as an MCAP file does")
             if not self._read_summary(file):
-                self._schemas, self._channels, self._is_ros1, self._pieces = {}, {}, set(), []
+                self._schemas, self._channels, self._converts, self._pieces = {}, {}, {}, []
                 self._walk(file)
                 self._find_channels(file)
         self.topics = list(self._channels.values())
@@ -184,13 +184,9 @@ class McapFile(BagFile):
 
     def _topic(self, channel: Channel) -> RecordedTopic:
         described = self._schemas.get(channel.schema_id)
-        name = "" if described is None else described.name
-        if channel.message_encoding in ("cdr", "ros1"):
-            name = message_type(name)
-        else:
-            name = f"{name} in {channel.message_encoding}"
-        if channel.message_encoding == "ros1":
-            self._is_ros1.add(channel.id)
+        recorded = "" if described is None else described.name
+        name, convert = as_ros2(recorded, channel.message_encoding, described)
+        self._converts[channel.id] = convert
         try:
             qos = tuple(parse_qos(channel.metadata.get("offered_qos_profiles", "")))
         except Exception:  # a recorder's odd profile must not cost the frames
@@ -317,10 +313,8 @@ class McapFile(BagFile):
             raise damage
 
     def _message(self, channel: int, log_ns: int, body: memoryview) -> RawMessage:
-        topic, data = self._channels[channel], plain(body)
-        if channel in self._is_ros1:
-            data = cdr_of_ros1(data, topic.message_type)
-        return RawMessage(topic, log_ns, data)
+        data, convert = plain(body), self._converts[channel]
+        return RawMessage(self._channels[channel], log_ns, convert(data) if convert else data)
 
 
 def _piece_of(index: ChunkIndex) -> _Piece:

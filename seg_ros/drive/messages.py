@@ -32,6 +32,11 @@ def camera_stamp_ns(message: Any) -> int:
     return stamp_ns(message.header.stamp if hasattr(message, "header") else message.timestamp)
 
 
+def camera_frame_id(message: Any) -> str:
+    """Frame of a camera's message."""
+    return str((message.header if hasattr(message, "header") else message).frame_id)
+
+
 @dataclass(frozen=True)
 class MessageLibrary:
     """Builds messages of one library.
@@ -137,20 +142,31 @@ class MessageLibrary:
         )
 
 
-# The fields of foxglove_msgs, which no ROS distribution's core holds.
-_COMPRESSED_VIDEO = """
-builtin_interfaces/Time timestamp
-string frame_id
-uint8[] data
-string format
-"""
+# Of packages that no ROS distribution's core holds. Newer versions of foxglove_msgs append fields.
+_STAMPED = "builtin_interfaces/Time timestamp\nstring frame_id\n"
+_DEFINITIONS = {
+    "foxglove_msgs/msg/CompressedVideo": f"{_STAMPED}uint8[] data\nstring format\n",
+    "foxglove_msgs/msg/CompressedImage": f"{_STAMPED}uint8[] data\nstring format\n",
+    "foxglove_msgs/msg/RawImage": (
+        f"{_STAMPED}uint32 width\nuint32 height\nstring encoding\nuint32 step\nuint8[] data\n"
+    ),
+    "foxglove_msgs/msg/CameraCalibration": (
+        f"{_STAMPED}uint32 width\nuint32 height\nstring distortion_model\nfloat64[] d\n"
+        "float64[9] k\nfloat64[9] r\nfloat64[12] p\n"
+    ),
+    "ffmpeg_image_transport_msgs/msg/FFMPEGPacket": (
+        "std_msgs/Header header\nint32 width\nint32 height\nstring encoding\nuint64 pts\n"
+        "uint8 flags\nbool is_bigendian\nuint8[] data\n"
+    ),
+}
 
 
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
-    """Message definitions of ROS 2 Jazzy and CompressedVideo, for bags without ROS."""
+    """Message definitions of ROS 2 Jazzy and of other cameras' messages, for bags without ROS."""
     store = get_typestore(Stores.ROS2_JAZZY)
-    store.register(get_types_from_msg(_COMPRESSED_VIDEO, "foxglove_msgs/msg/CompressedVideo"))
+    for name, definition in _DEFINITIONS.items():
+        store.register(get_types_from_msg(definition, name))
     return store
 
 

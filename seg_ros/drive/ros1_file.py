@@ -9,7 +9,7 @@ from pathlib import Path
 from rosbags.rosbag1 import Reader
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
-from seg_ros.drive.storage import BagFile, cdr_of_ros1
+from seg_ros.drive.storage import BagFile, as_ros2
 from seg_ros.errors import SegRosError
 
 
@@ -19,7 +19,12 @@ class Ros1File(BagFile):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
         with self._open() as reader:
-            self.topics = [RecordedTopic(c.topic, c.msgtype) for c in reader.connections]
+            read_as = [as_ros2(c.msgtype, "ros1") for c in reader.connections]
+            self.topics = [
+                RecordedTopic(c.topic, kind)
+                for c, (kind, _) in zip(reader.connections, read_as, strict=True)
+            ]
+            self._converts = [convert for _, convert in read_as]
             self._counts = {name: topic.msgcount for name, topic in reader.topics.items()}
             if reader.message_count:
                 self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1
@@ -36,14 +41,12 @@ class Ros1File(BagFile):
         """See :class:`BagFile`."""
         with self._open() as reader:
             wanted = [c for c in reader.connections if c.topic in topics]
-            described = {
-                c.id: topic
-                for c, topic in zip(reader.connections, self.topics, strict=True)
-                if c in wanted
-            }
+            ways = zip(reader.connections, self.topics, self._converts, strict=True)
+            described = {c.id: (topic, convert) for c, topic, convert in ways}
             for connection, log_ns, data in reader.messages(wanted, start_ns) if wanted else ():
-                topic = described[connection.id]
-                yield RawMessage(topic, log_ns, cdr_of_ros1(data, topic.message_type))
+                topic, convert = described[connection.id]
+                assert convert is not None  # nothing of ROS 1 is CDR
+                yield RawMessage(topic, log_ns, convert(data))
 
     @contextmanager
     def _open(self) -> Iterator[Reader]:

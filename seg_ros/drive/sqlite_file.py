@@ -14,7 +14,8 @@ import apsw
 from rosbags.rosbag2.metadata import parse_qos
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
-from seg_ros.drive.storage import BagFile, message_type, plain
+from seg_ros.drive.foxglove import Convert
+from seg_ros.drive.storage import BagFile, as_ros2, plain
 from seg_ros.errors import SegRosError
 
 _HEADER = struct.Struct(">16sHBB4xIII56xI4x")
@@ -28,6 +29,7 @@ class SqliteFile(BagFile):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
         self.damage = self._missing()
+        self._converts: dict[int, Convert | None] = {}
         with self._connect() as database:
             self._ids, self.topics = self._read_topics(database)
             self._indexed = bool(
@@ -100,7 +102,9 @@ class SqliteFile(BagFile):
                     if not isinstance(row[2], bytes) or row[0] not in self._ids:
                         raise apsw.CorruptError(f"message {number} is not one")
                     last = log_ns, number
-                    yield RawMessage(self._ids[row[0]], log_ns, plain(row[2]))
+                    data, convert = plain(row[2]), self._converts[row[0]]
+                    data = convert(data) if convert else data
+                    yield RawMessage(self._ids[row[0]], log_ns, data)
             except apsw.Error as error:
                 raise self.damaged(self.damage or str(error)) from error
         if self.damage:
@@ -199,10 +203,10 @@ class SqliteFile(BagFile):
             raise self.damaged(str(error)) from error
         if not all(isinstance(text, str) for topic in topics for text in topic[1:3]):
             raise self.damaged("a topic in it has no name or no type")
-        ids = {
-            number: RecordedTopic(name, message_type(kind), _qos(profiles))
-            for number, name, kind, profiles in topics
-        }
+        ids = {}
+        for number, name, recorded, profiles in topics:
+            kind, self._converts[number] = as_ros2(recorded)
+            ids[number] = RecordedTopic(name, kind, _qos(profiles))
         return ids, list(ids.values())
 
 

@@ -6,11 +6,14 @@ import heapq
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+from mcap.records import Schema
 from rosbags.typesys.msg import normalize_msgtype
 
 from seg_ros.drive.base import RawMessage, RecordedTopic
+from seg_ros.drive.foxglove import Convert, conversion
 from seg_ros.drive.messages import typestore
 from seg_ros.errors import SegRosError
 
@@ -110,9 +113,36 @@ def in_log_order(
         raise damage
 
 
-def message_type(name: str) -> str:
-    """Return the ROS 2 name of a message type: sensor_msgs/Image is sensor_msgs/msg/Image."""
-    return str(normalize_msgtype(name)) if name.count("/") in (1, 2) else name
+def as_ros2(
+    name: str, encoding: str = "cdr", schema: Schema | None = None
+) -> tuple[str, Convert | None]:
+    """Return the ROS 2 name of what a recorded message is read as, and what makes it that.
+
+    Args:
+        name: of its type, as it was recorded.
+        encoding: of the message, as MCAP names it: ``cdr``, ``ros1``, ``protobuf``, ``json``.
+        schema: its type's, where the recording has one.
+
+    Returns:
+        A type that cannot be read is named as such. None where the message is CDR already.
+
+    """
+    if encoding not in ("cdr", "ros1"):
+        try:
+            found = conversion(name, encoding, schema)
+        except ValueError as error:
+            return f"{name} in {encoding}, whose schema cannot be read ({error})", None
+        return found or (f"{name} in {encoding}", None)
+    if name.count("/") in (1, 2):  # sensor_msgs/Image is sensor_msgs/msg/Image
+        name = str(normalize_msgtype(name))
+    found = conversion(name, "cdr")
+    if encoding == "cdr":
+        return found or (name, None)
+    of_ros1 = partial(_cdr_of_ros1, name)
+    if found is None:
+        return name, of_ros1
+    of_foxglove = found[1]
+    return found[0], lambda data: of_foxglove(of_ros1(data))
 
 
 def plain(data: bytes | memoryview) -> bytes:
@@ -129,7 +159,7 @@ def plain(data: bytes | memoryview) -> bytes:
         return b""
 
 
-def cdr_of_ros1(data: bytes | memoryview, type_name: str) -> bytes:
+def _cdr_of_ros1(type_name: str, data: bytes | memoryview) -> bytes:
     """Return a ROS 1 message as CDR; empty when it is damaged."""
     try:
         return bytes(typestore().ros1_to_cdr(data, type_name))

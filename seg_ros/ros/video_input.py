@@ -1,8 +1,7 @@
 """A camera that sends H.264 or H.265: every packet is decoded, only the newest picture converted.
 
 Of foxglove_msgs/CompressedVideo (https://docs.foxglove.dev/docs/sdk/schemas/compressed-video) and
-ffmpeg_image_transport_msgs/FFMPEGPacket, whose ``encoding`` begins with the codec or its encoder
-(``h264;yuv420p;...``, ``hevc``, ``libx264``, ``hevc_nvenc``).
+ffmpeg_image_transport_msgs/FFMPEGPacket.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.drive.compressed_video import CODECS, KeyFrameMissingError, VideoDecoder
+from seg_ros.drive.compressed_video import KeyFrameMissingError, VideoDecoder, format_of
 from seg_ros.drive.image_size import check_size
 from seg_ros.drive.images import decode_message
 from seg_ros.drive.messages import camera_stamp_ns, stamp_ns
@@ -104,7 +103,7 @@ class VideoInput(Generic[_T]):
         self._decoded = number
         stamp = camera_stamp_ns(message)
         try:
-            codec = _codec(message)
+            codec = format_of(message)
             picture = self._decoder.decode(codec, bytes(message.data), stamp)
         except KeyFrameMissingError as error:
             self.awaited = f"waiting for a key frame of the video: {error}"
@@ -124,16 +123,3 @@ def _header(message: Any) -> Any:
     if hasattr(message, "header"):
         return message.header
     return ros_messages().header(stamp_ns(message.timestamp), message.frame_id)
-
-
-def _codec(message: Any) -> str:
-    """Return the codec of a packet as :data:`CODECS` names it."""
-    if hasattr(message, "format"):
-        return str(message.format)
-    said = str(message.encoding)
-    name = said.partition(";")[0]
-    if name in CODECS:
-        return name
-    if "264" in name:
-        return "h264"
-    return "h265" if "265" in name or "hevc" in name else said

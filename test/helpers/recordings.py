@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ CAMERA = CameraModel(64, 48, 50.0, 51.0, 31.5, 23.5, "plumb_bob", (0.1, -0.05, 0
 IMAGE = "sensor_msgs/msg/Image"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 VIDEO = "foxglove_msgs/msg/CompressedVideo"
+FFMPEG = "ffmpeg_image_transport_msgs/msg/FFMPEGPacket"
 IMAGES, INFOS, OTHER = "/cam/image_raw", "/cam/camera_info", "/vehicle/state"
 
 Message = tuple[str, str, int, bytes]
@@ -156,12 +157,12 @@ def write_mcap(
     return path
 
 
-_VIDEO_DEFINITION = "time timestamp\nstring frame_id\nuint8[] data\nstring format\n"
-
-
 def _ros1() -> Typestore:
     store = get_typestore(Stores.ROS1_NOETIC)
-    store.register(get_types_from_msg(_VIDEO_DEFINITION, VIDEO))
+    for kind in typestore().fielddefs:
+        if kind.startswith("foxglove_msgs/"):
+            definition, _ = typestore().generate_msgdef(kind, ros_version=1)
+            store.register(get_types_from_msg(definition, kind))
     return store
 
 
@@ -224,3 +225,21 @@ def video_recording(packets: Iterable[bytes], video_format: str = "h264") -> lis
             ("/cam/video", VIDEO, stamp(number) + 5, bytes(store.serialize_cdr(message, VIDEO)))
         )
     return messages
+
+
+def ffmpeg_recording(packets: Iterable[bytes], encoding: str) -> Iterator[Message]:
+    """FFMPEGPacket messages on /front/image_raw/ffmpeg, of pictures of 128x96."""
+    store, library = typestore(), bag_messages()
+    for number, packet in enumerate(packets):
+        message = store.types[FFMPEG](
+            header=library.header(stamp(number), "front"),
+            width=128,
+            height=96,
+            encoding=encoding,
+            pts=number,
+            flags=1 - bool(number % 5),
+            is_bigendian=False,
+            data=np.frombuffer(packet, np.uint8),
+        )
+        data = bytes(store.serialize_cdr(message, FFMPEG))
+        yield "/front/image_raw/ffmpeg", FFMPEG, stamp(number) + 5, data

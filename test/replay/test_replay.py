@@ -5,7 +5,20 @@ import av
 import cv2
 import numpy as np
 import pytest
-from recordings import CAMERA_INFO, IMAGE, IMAGES, INFOS, recording, write_ros1
+from foxglove_files import RECTIFIED, drive_of, write_foxglove
+from recordings import (
+    CAMERA_INFO,
+    FFMPEG,
+    IMAGE,
+    IMAGES,
+    INFOS,
+    ffmpeg_recording,
+    h264,
+    picture,
+    recording,
+    write_mcap,
+    write_ros1,
+)
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import (
     Qos,
@@ -144,9 +157,9 @@ def test_the_video_shows_the_overlays_at_their_times(replayed):
     seconds = [(stamp - frames[0][0]) / 1e9 for stamp, _ in frames]
     assert [float(f.pts * f.time_base) for f in shown] == pytest.approx(seconds, abs=1e-4)
     overlays = read_result(folder / "out" / "result", OVERLAY_TOPIC)
-    for picture, (_, message) in zip(shown, overlays, strict=True):
+    for shot, (_, message) in zip(shown, overlays, strict=True):
         expected = cv2.imdecode(np.asarray(message.data), cv2.IMREAD_COLOR)
-        assert cv2.PSNR(picture.to_ndarray(format="bgr24"), expected) > 28
+        assert cv2.PSNR(shot.to_ndarray(format="bgr24"), expected) > 28
 
 
 def test_the_sheet_and_the_figures(replayed):
@@ -273,3 +286,36 @@ def test_a_ros_1_bags_camera_is_written_as_what_it_then_is(tmp_path):
         for connection, _, data in reader.messages(wanted):
             assert reader.deserialize(data, connection.msgtype).header.frame_id == "camera"
     assert copied == sorted((topic, data) for topic, _, _, data in messages)
+
+
+def read_by_its_own_definitions(result, topic):
+    with AnyReader([result]) as reader:
+        wanted = [c for c in reader.connections if c.topic == topic]
+        for connection, _, data in reader.messages(wanted):
+            yield connection.msgtype, reader.deserialize(data, connection.msgtype)
+
+
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+def test_a_camera_of_foxglove_is_written_as_ros_has_it(tmp_path, encoding):
+    bag = write_foxglove(tmp_path / "drive.mcap", drive_of("CompressedImage"), encoding)
+    assert cli.main(["replay", str(bag), "-o", str(tmp_path / "out")]) == 0
+    result = tmp_path / "out" / "result"
+    frames = list(open_drive(str(bag)).frames())
+    copied = list(read_by_its_own_definitions(result, RECTIFIED[0]))
+    assert [kind for kind, _ in copied] == ["sensor_msgs/msg/CompressedImage"] * len(frames)
+    for frame, (_, message) in zip(frames, copied, strict=True):
+        assert stamp_ns(message.header.stamp) == frame.stamp_ns
+        np.testing.assert_array_equal(message.data, frame.raw.deserialize().data)
+    infos = list(read_by_its_own_definitions(result, RECTIFIED[1]))
+    assert [kind for kind, _ in infos] == [CAMERA_INFO] * len(frames)
+    assert len(list(read_result(result, GRID_TOPIC))) == len(frames)
+
+
+def test_packets_of_ffmpeg_image_transport_are_copied_as_they_are(tmp_path):
+    packets = h264([picture(n, 96, 128) for n in range(4)])
+    messages = list(ffmpeg_recording(packets, "h264;yuv420p;bgr8;bgr8"))
+    bag = write_mcap(tmp_path / "drive.mcap", messages)
+    assert cli.main(["replay", str(bag), "-o", str(tmp_path / "out")]) == 0
+    copied = list(read_by_its_own_definitions(tmp_path / "out" / "result", messages[0][0]))
+    assert [kind for kind, _ in copied] == [FFMPEG] * len(packets)
+    assert [message.data.tobytes() for _, message in copied] == packets
