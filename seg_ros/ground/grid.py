@@ -8,7 +8,9 @@ the camera's foot (:mod:`seg_ros.ground.rays`), each up to the first thing in th
 * the first run of two samples of an obstacle is the contact. Cells from there to a little behind
   are occupied, all further ones unknown: hidden ground is not free and not occupied;
 * ground that is not driveable is occupied where it lies and hides nothing;
-* sky, unlabelled and uncertain pixels, the own bonnet and whatever is outside the view are unknown.
+* sky, unlabelled and uncertain pixels, the own bonnet and whatever is outside the view are unknown;
+* so is what is free for some of the mountings only that the camera's may be within two standard
+  errors (:mod:`seg_ros.ground.doubt`).
 
 So an error of the mask may cost free cells, but flat ground that is hidden cannot come out free:
 its pixel shows what hides it.
@@ -26,6 +28,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.doubt import Doubt, shifts
 from seg_ros.ground.grid_spec import (
     FREE,
     OCCUPIED,
@@ -82,21 +85,23 @@ class DriveableGrid:
         self.spec = spec
         self.camera = camera
         self.rules = rules or GridRules()
-        height = camera.mounting.z
+        height = camera.mounting.z * (1.0 - Doubt.of(camera.mounting).height)
         self._meaning = np.full(256, NOTHING, np.uint8)
         self._meaning[list(labels.ids_of_kind(Kind.OBSTACLE))] = OBSTACLE
         self._meaning[list(labels.ids_of_kind(Kind.GROUND))] = OTHER_GROUND
         self._meaning[list(labels.driveable_ids)] = DRIVEABLE
-        self._underside = np.zeros(256)
-        self._underside[: len(labels)] = [label.underside for label in labels.classes]
-        self._underside = np.minimum(self._underside / height, _HIGHEST_UNDERSIDE)
+        underside = np.zeros(256)
+        underside[: len(labels)] = [label.underside for label in labels.classes]
+        undersides, level = np.unique(
+            np.minimum(underside / height, _HIGHEST_UNDERSIDE), return_inverse=True
+        )
+        self._level = level.astype(np.uint8)
         self._threshold = math.ceil(self.rules.min_confidence * 255)
         x = np.array([spec.x_min, spec.x_max]) - camera.mounting.x
         y = np.array([spec.y_min, spec.y_max]) - camera.mounting.y
         farthest = math.hypot(np.abs(x).max(), np.abs(y).max())
-        self._rays = lay_rays(
-            camera, farthest, self.rules.max_row_span, float(self._underside.max())
-        )
+        self._rays = lay_rays(camera, farthest, self.rules.max_row_span, float(undersides.max()))
+        self._near = self._rays.near_edges(undersides)
         self._table = PixelTable(camera, self._rays)
         self._ignored = self._ignored_pixels()
         self._index, self._blocks = _cell_blocks(spec, self._rays)
@@ -110,6 +115,8 @@ class DriveableGrid:
         if replace(camera, mounting=self.camera.mounting) != self.camera:
             return False
         here, there = self.camera.mounting, camera.mounting
+        if here.errors != there.errors:
+            return False
         turn = here.base_from_optical.T @ there.base_from_optical
         angle = math.acos(min(max((np.trace(turn) - 1) / 2, -1.0), 1.0))
         moved = float(np.linalg.norm(here.position - there.position))
@@ -152,9 +159,10 @@ class DriveableGrid:
             mask if confidence is None else np.ascontiguousarray(confidence).reshape(-1),
             self._threshold,
             self._meaning,
-            self._underside,
+            self._level,
             self._table.pixels,
             self._rays.edges,
+            self._near,
             self.rules.contact_depth,
             self._rays.limit,
             self._contacts,
@@ -213,8 +221,9 @@ def _cell_blocks(spec: GridSpec, rays: Rays) -> tuple[NDArray[np.int32], NDArray
     Returns:
         Flat indices of the cells that rays reach, (N,) int32, and their blocks, (N, 8) int16: first
         and last ray, first and last bin that must be free for the cell to be, with one pixel
-        around; then the same of those that touch the cell itself. Last ones are exclusive. A block
-        that begins with ray -1 is not wholly in reach, so that its cell cannot be free.
+        around, and as far around as the mounting may be wrong; then the same of those that touch
+        the cell itself. Last ones are exclusive. A block that begins with ray -1 is not wholly in
+        reach, so that its cell cannot be free.
 
     """
     rows, cols = spec.shape
@@ -227,15 +236,18 @@ def _cell_blocks(spec: GridSpec, rays: Rays) -> tuple[NDArray[np.int32], NDArray
     blocks = np.empty((rows * cols, 8), np.int16)
     extent = (rays.first, rays.count, rays.bins, rays.height, rays.limit)
     angles = (rays.step, rays.steepest, rays.drop, rays.pixel_angle)
-    count = _fill_blocks(x, y, azimuth, extent, angles, index, blocks)
+    doubt = rays.doubt.values(rays.heading)
+    count = _fill_blocks(x, y, azimuth, extent, angles, doubt, index, blocks)
     return index[:count].copy(), blocks[:count].copy()
 
 
 @njit(nogil=True, cache=True)
-def _fill_blocks(x, y, azimuth, extent, angles, index, blocks):  # type: ignore[no-untyped-def]
+def _fill_blocks(x, y, azimuth, extent, angles, doubt, index, blocks):  # type: ignore[no-untyped-def]
     """Fill the arrays of :func:`_cell_blocks`; return how many cells there are."""
     first, rays, bins, height, limit = extent
     step, steepest, drop, pixel = angles
+    share = doubt[2]
+    doubted = doubt[0] + doubt[1] + share > 0.0
     count = 0
     for row in range(len(y) - 1):
         near_y = max(y[row], -y[row + 1], 0.0)
@@ -261,12 +273,20 @@ def _fill_blocks(x, y, azimuth, extent, angles, index, blocks):  # type: ignore[
             index[count] = row * (len(x) - 1) + col
             blocks[count, 4], blocks[count, 5] = r0, r1
             blocks[count, 6], blocks[count, 7] = b0, b1
+            down, aside = pixel, 0.0
+            if doubted:
+                steep = math.atan2(height * (1.0 + share), math.hypot(near_x, near_y))
+                flat = math.atan2(height * (1.0 - share), farthest)
+                moved, aside = shifts(
+                    doubt, (right + left) / 2.0, (left - right) / 2.0, steep, steepest
+                )
+                down += moved
             # Towards the foot a pixel spans more and more azimuth.
-            aside = pixel / max(math.cos(steep + pixel), 1e-3)
+            aside += pixel / max(math.cos(steep + down), 1e-3)
             r0, r1 = math.floor((right - aside) / step), math.ceil((left + aside) / step)
             r0, r1 = r0 - first, r1 - first
-            b0 = math.floor((steepest - steep - pixel) / drop)
-            b1 = math.ceil((steepest - flat + pixel) / drop)
+            b0 = math.floor((steepest - steep - down) / drop)
+            b1 = math.ceil((steepest - flat + down) / drop)
             whole = r0 >= 0 and r1 <= rays and b0 >= 0 and b1 <= bins
             if not whole or (r1 - r0) * (b1 - b0) >= OCCUPIED_UNIT // 2:
                 r0, r1, b0, b1 = -1, 0, 0, 0

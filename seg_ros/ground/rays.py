@@ -16,7 +16,7 @@ moves (pitch, roll), it is filled again from the lens table, which is exact for 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.doubt import Doubt
 from seg_ros.ground.mounting import Mounting
 from seg_ros.support.bands import run_in_bands
 
@@ -80,7 +81,10 @@ class Rays:
     """Depression from one bin to the next."""
     bins: int
     limit: float
-    """Range up to which bins count; those beyond serve to find what hangs over nearer ground."""
+    """Range up to which bins count; those beyond serve to find what hangs over nearer ground, or
+    what may be nearer than it is believed to be."""
+    doubt: Doubt
+    """By how much the camera's mounting may be wrong."""
 
     @property
     def azimuths(self) -> NDArray[np.float64]:
@@ -90,8 +94,15 @@ class Rays:
     @cached_property
     def edges(self) -> NDArray[np.float64]:
         """Ranges between bins, rising, (bins + 1,)."""
-        depression = self.steepest - self.drop * np.arange(self.bins + 1)
-        return np.asarray(self.height / np.tan(depression))
+        return np.asarray(self.height / np.tan(self._depressions))
+
+    def near_edges(self, undersides: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return :meth:`seg_ros.ground.doubt.Doubt.near_edges` of the bins, (N, bins + 1)."""
+        return self.doubt.near_edges(self.height, self._depressions, undersides)
+
+    @property
+    def _depressions(self) -> NDArray[np.float64]:
+        return np.asarray(self.steepest - self.drop * np.arange(self.bins + 1), np.float64)
 
     @property
     def inverse_ranges(self) -> NDArray[np.float64]:
@@ -118,7 +129,8 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
     heading = math.atan2(axis[1], axis[0])
     rays, step, drop, largest = _view(camera)
     depression = -np.arcsin(np.clip(rays[:, 2], -1, 1))
-    limit = min(farthest, _row_span_limit(camera, max_row_span))
+    doubt = Doubt.of(mounting)
+    limit = min(farthest, _believed_limit(camera, doubt, max_row_span))
     azimuth = np.arctan2(rays[:, 1], rays[:, 0]) - heading
     azimuth = (azimuth + np.pi) % (2 * np.pi) - np.pi
     half_circle = int(math.pi / step)
@@ -126,13 +138,15 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
     last = min(math.ceil((azimuth.max() + _RIM) / step), half_circle)
     nearest = min(float(depression.max()) + _RIM, _STEEPEST)
     # What is met at the limit may be seen as far as this, and takes two bins to be believed.
-    shallowest = math.atan2(mounting.z * (1 - overhang), limit) - 3 * drop
+    lowest = mounting.z * (1 - doubt.height) * (1 - overhang)
+    shallowest = math.atan2(lowest, limit) - doubt.deepest(nearest) - 3 * drop
     bins = math.floor((nearest - max(shallowest, drop / 2)) / drop)
     if limit <= 0 or bins < 1:
+        error = " with its standard errors" if doubt.any else ""
         raise SegRosError(
             f"the camera sees no ground nearer than {limit:.1f} m, where the grid ends: z = "
-            f"{mounting.z:g} m, pitch = {mounting.pitch:g} rad (positive looks down), max row span "
-            f"{max_row_span:g} m; change one of them or the grid"
+            f"{mounting.z:g} m, pitch = {mounting.pitch:g} rad (positive looks down){error}, max "
+            f"row span {max_row_span:g} m; change one of them or the grid"
         )
     return Rays(
         foot=(mounting.x, mounting.y),
@@ -146,6 +160,7 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
         drop=drop,
         bins=bins,
         limit=limit,
+        doubt=doubt,
     )
 
 
@@ -187,6 +202,18 @@ def _view(camera: CameraModel) -> tuple[NDArray[np.float64], float, float, float
         for turn in (left, down / flat[:, None])
     ]
     return here, float(steps[0]), float(steps[1]), float(chords.max())
+
+
+def _believed_limit(camera: CameraModel, doubt: Doubt, max_row_span: float) -> float:
+    """Range within which a mask row covers no more, whatever of the mounting is believed.
+
+    It changes with the mounting but for the rows' edges, which is up to one row's ground.
+    """
+    limits = [
+        _row_span_limit(replace(camera, mounting=mounting), max_row_span)
+        for mounting in doubt.extremes(camera.mounting)
+    ]
+    return min(limits) - (max_row_span if doubt.any else 0.0)
 
 
 def _row_span_limit(camera: CameraModel, max_row_span: float) -> float:
@@ -341,7 +368,7 @@ def _aim_rays(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def walk_rays(  # type: ignore[no-untyped-def]
-    mask, ignored, confidence, threshold, meaning, underside, pixels, edges, depth, limit,
+    mask, ignored, confidence, threshold, meaning, level, pixels, edges, near, depth, limit,
     contacts, clear, sums, first, last,
 ):  # fmt: skip
     """Go out along rays ``first`` to ``last`` and say what each bin is.
@@ -352,9 +379,11 @@ def walk_rays(  # type: ignore[no-untyped-def]
         confidence: (H * W,) uint8; not read where ``threshold`` is 0.
         threshold: driveable pixels below this confidence are not seen.
         meaning: (256,) uint8, what each class is to a ray.
-        underside: (256,) float64, height of each class' lower edge over the camera's height.
+        level: (256,) uint8, which row of ``near`` is for each class' lower edge.
         pixels: (rays, bins) int32 of :class:`PixelTable`.
         edges: (bins + 1,) ranges in metres.
+        near: (levels, bins + 1) ranges in metres at which what is seen there begins, a row for each
+            height that lower edges have, rising (:meth:`seg_ros.ground.doubt.Doubt.near_edges`).
         depth: metres that count as occupied from a contact on.
         limit: range in metres up to which a contact is one.
         contacts: (rays,) out: range of the first thing in the way in metres, inf for none.
@@ -366,12 +395,12 @@ def walk_rays(  # type: ignore[no-untyped-def]
 
     """
     bins, used = pixels.shape[1], sums.shape[1] - 1
-    reach = 1.0 - underside.max()
+    highest = near.shape[0] - 1
     bonnet = ignored.size > 0
     states = np.empty(bins, np.uint8)
     for i in range(first, last):
         contact = np.inf
-        run, start, height, seen, blind = 0, 0, 0.0, False, False
+        run, start, height, seen, blind = 0, 0, 0, False, False
         for j in range(bins):
             pixel = pixels[i, j]
             state = NOT_SEEN
@@ -388,11 +417,11 @@ def walk_rays(  # type: ignore[no-untyped-def]
                 elif kind == OBSTACLE:
                     met = True
                     if run == 0:
-                        start, height = j, underside[label]
+                        start, height = j, level[label]
                     else:
                         # What hangs at a height is nearer than the ground it is seen against.
-                        height = max(height, underside[label])
-                        contact = min(contact, edges[start] * (1.0 - height))
+                        height = max(height, level[label])
+                        contact = min(contact, near[height, start])
                     run += 1
             if not met:
                 run = 0
@@ -400,7 +429,7 @@ def walk_rays(  # type: ignore[no-untyped-def]
             if seen and state != SEEN_FREE and edges[j] < limit:
                 blind = True
             # Whatever is met from here on is no nearer than this.
-            if edges[j] * reach > contact:
+            if near[highest, j] > contact:
                 break
         if contact < np.inf:
             j = bins - 1
