@@ -68,7 +68,7 @@ class Opened:
 
     engine: Engine
     verification: str
-    """How it compares with the reference; empty for a network that is run as it is, in fp32."""
+    """How it compares with the reference; empty for a shipped network that is run as it is."""
 
 
 def open_engine(
@@ -81,7 +81,8 @@ def open_engine(
     """Open the engine wanted: from the store, or built now where there is a check for it.
 
     With runtime ``auto`` that is the fastest runtime of this machine that has a verified engine or
-    may build one. A network in standard form needs no engine on OpenVINO: it is run as it is.
+    may build one. The networks that come with the package need none on OpenVINO: their files are
+    run as they are.
 
     Raises:
         SegRosError: the runtime or the model cannot be used here, or there is no engine of it and
@@ -170,10 +171,10 @@ def _load(network: Network, wish: Wish, machine: Platform, store: EngineStore) -
 
 
 def runs_as_it_is(model: Model, wish: Wish) -> bool:
-    """Whether a model is a network in standard form that OpenVINO runs without an engine."""
+    """Whether OpenVINO runs a model's file without an engine: only what came with the package."""
     return (
         wish.runtime == "openvino"
-        and model.form is Form.STANDARD
+        and model.shipped
         and wish.input_size is None
         and wish.precision in ("auto", "fp32")
     )

@@ -43,6 +43,8 @@ class Model:
     labels: LabelSet
     form: Form = Form.STANDARD
     options: NetworkOptions = UNSAID
+    shipped: bool = False
+    """Whether it came with the package: its content is known, and was compared when it was made."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def find_model(model: str = DEFAULT_MODEL, labels: str = "") -> Model:
     for entry in catalogue():
         if model == entry.name or (model == DEFAULT_MODEL and entry.is_default):
             _check_sum(entry)
-            return Model(entry.name, entry.path, load_label_set(labels or entry.labels))
+            said = load_label_set(labels or entry.labels)
+            return Model(entry.name, entry.path, said, shipped=True)
     if not model:
         raise SegRosError("the name of the model is empty; leave it out for the default one")
     path = Path(model).expanduser()

@@ -113,8 +113,8 @@ def open_attention(
             from seg_ros.engines.torch_attention import TorchAttention
 
             return TorchAttention(module, network.input_size)
-        # A vehicle may lack what other forms are prepared with.
-        as_it_is = model.form is Form.STANDARD and size is None
+        # A vehicle may lack what others are prepared with.
+        as_it_is = model.shipped and size is None
         path = model.path if as_it_is else network.onnx()
         try:
             from seg_ros.engines.openvino_attention import OpenVinoAttention

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -59,8 +60,6 @@ def store(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def frames(tmp_path_factory, scene):
     """A folder of three frames, so that no test renders its own."""
-    import cv2
-
     folder = tmp_path_factory.mktemp("frames")
     for index in range(3):
         cv2.imwrite(str(folder / f"{index}.png"), scene[index * 40].image)
@@ -225,6 +224,23 @@ def test_the_default_model_runs_as_it_is_on_openvino(store):
     assert isinstance(opened.engine, OpenVinoEngine)
     assert opened.verification == ""
     assert not store.folder.exists()
+
+
+def test_a_uint8_file_of_ones_own_is_compared_as_every_network_is(tmp_path, store, frames):
+    path = tmp_path / "mine.onnx"
+    shutil.copy(find_model().path, path)
+    model = find_model(str(path), "camvid")
+    with pytest.raises(SegRosError, match="no fp32 engine for openvino"):
+        open_engine(model, Wish("openvino"), store=store)
+    opened = open_engine(model, Wish("openvino"), check_on(frames), store)
+    assert "of pixels as onnxruntime" in opened.verification
+    one = tmp_path / "one_class"
+    one.mkdir()
+    cv2.imwrite(str(one / "0.png"), np.full((64, 64, 3), 255, np.uint8))
+    (store_folder,) = [f for f in store.folder.iterdir() if not f.name.startswith(".")]
+    shutil.rmtree(store_folder)
+    with pytest.raises(SegRosError, match="sees one class only in all frames"):
+        open_engine(model, Wish("openvino"), check_on(str(one)), store)
 
 
 def test_a_network_is_compared_with_another_runtime_never_with_itself(tmp_path, frames):
