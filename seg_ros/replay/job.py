@@ -25,7 +25,7 @@ from seg_ros.report.run_values import RunInfo, report_values
 from seg_ros.results.figures import FrameFigures, read_figures
 from seg_ros.results.outputs import ReplayFolder, write_sheet
 from seg_ros.results.video import write_mp4
-from seg_ros.segment.pipeline import Pipeline
+from seg_ros.segment.pipeline import FRAMES_OF_ONE_CLASS, Pipeline, one_class_note
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.choices import SYNTHETIC
 from seg_ros.support.progress import EngineProgress
@@ -245,6 +245,7 @@ def finish(
         notes=(
             *drive.notes,
             *cut_notes([f.index for f in frames], [f.stamp_ns for f in frames]),
+            *_doubts(frames, engine.labels),
         ),
         finished=damage is None,
         command=job.command,
@@ -262,6 +263,15 @@ def finish(
     told = {f.name: getattr(about, f.name) for f in fields(about) if f.name != "labels"}
     folder.publish(told)
     return values
+
+
+def _doubts(frames: Sequence[FrameFigures], labels: LabelSet) -> Iterator[str]:
+    """Say it where the shares of the classes look as those of no working network do."""
+    first = frames[0].class_shares
+    if len(frames) >= FRAMES_OF_ONE_CLASS and 1.0 in first:
+        only = first.index(1.0)
+        if all(frame.class_shares[only] == 1.0 for frame in frames):
+            yield one_class_note(labels, only, len(frames))
 
 
 def finished_figures(folder: ReplayFolder, engine: Engine) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Diagnosis:
         reload: str,
         building: str = "",
         elsewhere: str = "",
+        doubt: str = "",
     ) -> Any:
         """Return the DiagnosticArray for this moment.
 
@@ -73,6 +74,7 @@ class Diagnosis:
             reload: what became of the last reload, or what waits for one, or empty.
             building: how far the build of its engine is, or what else is waited for, or empty.
             elsewhere: the image topic of the other transport, if somebody publishes that, or empty.
+            doubt: what about the masks looks wrong, or empty.
 
         """
         since = {name: n - self._last.get(name, 0) for name, n in snapshot.counts.items()}
@@ -93,6 +95,8 @@ class Diagnosis:
             reason = _silence(image_publishers, elsewhere)
             level, text = 1, f"no image on {image_topic} for {silent:.0f} s: {reason}"
             waiting = f"no image on {image_topic}: {reason}"
+        elif level == 0 and doubt:
+            level, text = 1, doubt
         elif level == 0 and camera_problem:
             level, text = 1, camera_problem
         elif level == 0 and mounting_assumed and set(listened) & _ON_THE_GROUND:

@@ -30,6 +30,7 @@ class Health:
         self._diagnosis = Diagnosis(node.get_fully_qualified_name())
         self._last: Any = None
         self._waiting = ""  # for images, and why none come
+        self._doubted = False
         self._publisher = node.create_publisher(
             message_class(topics.DIAGNOSTICS.message_type),
             topics.DIAGNOSTICS.name,
@@ -54,10 +55,12 @@ class Health:
         if parts.frames is not None:
             parts.frames.revive()
         publishers = self._node.count_publishers(self.image_topic)
+        pipeline = parts.model.pipeline
+        doubt = pipeline.doubt if pipeline else ""
         self._last = self._diagnosis.message(
             now_ns=self._node.get_clock().now().nanoseconds,
             snapshot=parts.statistics.snapshot(),
-            segmenter=parts.model.pipeline.segmenter if parts.model.pipeline else None,
+            segmenter=pipeline.segmenter if pipeline else None,
             active=parts.frames is not None,
             image_topic=self.image_topic,
             image_publishers=publishers,
@@ -68,8 +71,12 @@ class Health:
             reload=parts.model.note or parts.model.reload_needed(parts.settings.values),
             building=parts.model.building or (parts.frames.awaited if parts.frames else ""),
             elsewhere=self._published_elsewhere(),
+            doubt=doubt,
         )
         self._publisher.publish(self._last)
+        if doubt and not self._doubted:
+            logger.warning(doubt)
+        self._doubted = bool(doubt)
         if self._diagnosis.waiting != self._waiting:
             self._waiting = self._diagnosis.waiting
             if self._waiting:

@@ -12,12 +12,25 @@ from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridRules, GridSpec
 from seg_ros.ground.world_grid import FusedGrid, Pose, place
+from seg_ros.labels import LabelSet
 from seg_ros.segment.output import Output, Processed
 from seg_ros.segment.paint import colorize, overlay
 from seg_ros.segment.segmenter import Segmenter
 
+FRAMES_OF_ONE_CLASS = 10
+"""So many frames from the first on without a second class are worth a warning."""
+
 Allocate = Callable[[Output, tuple[int, ...]], NDArray[np.uint8]]
 """Gives the memory an output is written into; it may be the same for every frame."""
+
+
+def one_class_note(labels: LabelSet, class_id: int, frames: int) -> str:
+    """Say that a network has answered with one class, in every pixel of so many frames."""
+    name = labels.classes[class_id].name if class_id < len(labels) else str(class_id)
+    return (
+        f"every pixel of all {frames} frames is {name!r}: a network that is damaged, or fed with "
+        "another normalisation than in training, answers so"
+    )
 
 
 def _allocate(_: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -49,6 +62,16 @@ class Pipeline:
         """Remembers grids over time when set; only placed grids are fused."""
         self.overlay_opacity = overlay_opacity
         self._grid: DriveableGrid | None = None
+        self._frames_of_one_class: int | None = 0
+        self._one_class = 0
+
+    @property
+    def doubt(self) -> str:
+        """What about the answers so far looks wrong, or nothing."""
+        count = self._frames_of_one_class
+        if count is None or count < FRAMES_OF_ONE_CLASS:
+            return ""
+        return one_class_note(self.segmenter.labels, self._one_class, count)
 
     def warm_up(self) -> None:
         """Compile and touch everything once, so that the first frame is as fast as the others."""
@@ -58,6 +81,7 @@ class Pipeline:
         for writeable in (True, False):  # numba compiles for each
             frame.flags.writeable = writeable
             self.process(frame, every, camera)
+        self._frames_of_one_class = 0
 
     def process(
         self,
@@ -95,6 +119,7 @@ class Pipeline:
                 confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
             if Output.MEAN_CONFIDENCE in wanted:
                 mean_confidence = segmentation.mean_confidence()
+        self._watch(mask)
         if Output.COLOR in wanted:
             color = colorize(mask, labels, allocate(Output.COLOR, frame.shape))
         if Output.OVERLAY in wanted:
@@ -127,6 +152,21 @@ class Pipeline:
             mean_confidence,
             problem,
         )
+
+    def _watch(self, mask: NDArray[np.uint8]) -> None:
+        """Count the frames of one and the same class, until there is a second for the first time.
+
+        A damaged network, or one that is fed as it was not trained, answers so.
+        """
+        if self._frames_of_one_class is None:
+            return
+        first = int(mask[0, 0])
+        same = not self._frames_of_one_class or first == self._one_class
+        if same and mask.min() == mask.max():
+            self._one_class = first
+            self._frames_of_one_class += 1
+        else:
+            self._frames_of_one_class = None
 
     def _grid_for(self, camera: CameraModel) -> DriveableGrid:
         """Return the grid for this camera; its look-ups are made anew only when they must be."""

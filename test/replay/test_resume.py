@@ -309,3 +309,19 @@ def test_what_comes_before_damage_is_published_and_the_damage_is_said(drive, tmp
     expected = [f.stamp_ns for f in drive.frames(0, values["frames_in"]) if f.index not in BAD]
     assert stamps == expected
     assert not (tmp_path / "out" / UNFINISHED).exists()
+
+
+def test_one_class_in_every_pixel_is_said(tmp_path):
+    """Of a drive of grey pictures, to an engine that goes by brightness."""
+    folder = tmp_path / "grey"
+    folder.mkdir()
+    for index in range(12):
+        cv2.imwrite(str(folder / f"{index:02d}.png"), np.full((90, 160, 3), 128, np.uint8))
+    values = run_job(ReplayJob(str(folder), tmp_path / "out", EngineOptions("quick")))
+    (note,) = [n for n in values["notes"] if "every pixel" in n]
+    assert note.startswith(
+        f"every pixel of all 12 frames is {load_label_set('camvid').classes[5].name!r}: "
+    )
+    cv2.imwrite(str(folder / "12.png"), np.full((90, 160, 3), 255, np.uint8))
+    values = run_job(ReplayJob(str(folder), tmp_path / "more", EngineOptions("quick")))
+    assert not [n for n in values["notes"] if "every pixel" in n]

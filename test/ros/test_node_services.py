@@ -264,8 +264,10 @@ def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scen
         ]:
 
             def publish(message, topic=topic):
-                right = slice(640, None)
-                said = message.data if topic is topics.LABEL_INFO else pixels(message)[:, right].min()
+                if topic is topics.LABEL_INFO:
+                    said = message.data
+                else:
+                    said = pixels(message)[:, message.width // 2 :].min()
                 published.append((topic, said))
 
             monkeypatch.setattr(publisher, "publish", publish)

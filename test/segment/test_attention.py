@@ -154,7 +154,9 @@ def test_a_network_that_is_no_segformer_is_one_clear_line(tmp_path):
     opset = [h.make_opsetid("", 17)]
     onnx.save(h.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "plain.onnx")
     with pytest.raises(SegRosError, match="model plain has no attention to show"):
-        AttentionNetwork.load(Model("plain", tmp_path / "plain.onnx", load_label_set("camvid")))
+        AttentionNetwork.load(
+            Model("plain", tmp_path / "plain.onnx", load_label_set("bdd100k_drivable"))
+        )
 
 
 def mosaic(heads, width=160, height=90, extent=(2, 4), **options):
