@@ -1,156 +1,198 @@
 """What the live node adds to the engine, for 1280x720 bgr8 with mask, overlay and grid subscribed.
 
-Runs the node in a process of its own and publishes frames to it over DDS; the node itself measures
-from the receipt of a frame (by the middleware) to its last output's publication. Then times each
-step alone in this process.
+Runs the node in a process of its own, publishes frames to it over DDS and subscribes to what comes;
+the node itself measures from the receipt of a frame (by the middleware) to its last output's
+publication. With --engine-ms the network is replaced by one that answers after that time without
+holding the interpreter or a core, as a GPU does. With --against another checkout of the package is
+run in turns with this one, and the table has both.
 
-    python bench/overhead.py [--frames 200] [--rate 5]
+    python bench/overhead.py [--engine-ms 3] [--rate 60] [--seconds 10] [--rounds 2]
+                             [--against CHECKOUT]
 """
 
 import argparse
+import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from functools import partial
+from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from seg_ros.drive.images import decode_image
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "test" / "helpers")]
+
+import rclpy
+from domain import own_domain
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import serialize_message
+
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import DriveableGrid
-from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.ground.mounting import Mounting
 from seg_ros.results import topics
-from seg_ros.ros.messages import ReusedImage, message_class, ros_messages
+from seg_ros.ros.messages import message_class, ros_messages
 from seg_ros.ros.transport import use_shared_memory
-from seg_ros.segment.paint import overlay
-from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.tables import text_table
 from seg_ros.synthetic import SyntheticDrive
 
 CAMERA = CameraModel(1280, 720, 1000, 1000, 639.5, 359.5, mounting=Mounting())
+FIRST = ("frames", "published", "dropped", "lost", "overhead", "CPU")
+WARM_UP = 20
+"""Frames at the beginning that count for nothing."""
 
 
-def median_ms(step, repeats: int = 51) -> float:
-    step()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1e3
-
-
-def live(frames: list[np.ndarray], count: int, rate: float) -> dict[str, str]:
-    """Publish to a node process; return its last diagnostics."""
+def run_node(tree: Path, options: argparse.Namespace, messages: list[bytes]) -> dict[str, list]:
+    """Publish to a node of a checkout; return what it took by part, in ms, and the counts."""
     node = rclpy.create_node("bench")
     values: dict[str, str] = {}
+    got: dict[str, int] = {topic.name: 0 for topic in (topics.MASK, topics.OVERLAY, topics.GRID)}
 
     def on_diagnostics(message) -> None:
         values.update({pair.key: pair.value for pair in message.status[0].values})
+
+    def count(name: str):
+        def take(_) -> None:
+            got[name] += 1
+
+        return take
 
     for topic in (topics.MASK, topics.OVERLAY, topics.GRID):
         qos = QoSProfile(depth=1)
         if topic.transient_local:
             qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
         node.create_subscription(
-            message_class(topic.message_type), topic.name, lambda _: None, qos, raw=True
+            message_class(topic.message_type), topic.name, count(topic.name), qos, raw=True
         )
     diagnostics = message_class(topics.DIAGNOSTICS.message_type)
     node.create_subscription(diagnostics, "/diagnostics", on_diagnostics, 10)
     images = node.create_publisher(message_class(topics.IMAGE.message_type), "image", 1)
     infos = node.create_publisher(message_class(topics.CAMERA_INFO.message_type), "camera_info", 1)
     library = ros_messages()
-    messages = [library.image(library.header(i + 1, "camera"), f) for i, f in enumerate(frames)]
     info = library.camera_info(library.header(1, "camera"), CAMERA)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seg_ros.ros.start"], stderr=subprocess.DEVNULL
-    )
-    try:
-        while len(values.get("listened to", "").split()) < 3:
-            rclpy.spin_once(node, timeout_sec=0.1)
-        for number in range(count):
-            infos.publish(info)
-            images.publish(messages[number % len(messages)])
-            end = time.monotonic() + 1 / rate
-            while time.monotonic() < end:
-                rclpy.spin_once(node, timeout_sec=0.01)
-        end = time.monotonic() + 2.0
-        while time.monotonic() < end:
-            rclpy.spin_once(node, timeout_sec=0.1)
-    finally:
-        process.terminate()
-        process.wait()
-        node.destroy_node()
-    return values
-
-
-def steps(frame: np.ndarray) -> list[tuple[str, float]]:
-    """Time every step between the callback and the last publication."""
-    segmenter = Segmenter.load()
-    labels = segmenter.labels
-    segmentation = segmenter.segment(frame)
-    mask = segmentation.class_mask()
-    grid = DriveableGrid(GridSpec(), CAMERA, labels)
-    library = ros_messages()
-    header = library.header(1, "camera")
-    message = library.image(header, frame)
-    images = {topics.MASK: ReusedImage(), topics.OVERLAY: ReusedImage()}
-    mask_out = images[topics.MASK].pixels(mask.shape)
-    overlay_out = images[topics.OVERLAY].pixels(frame.shape)
-    node = rclpy.create_node("steps")
-    publishers = {
-        topic: node.create_publisher(
-            message_class(topic.message_type), f"alone/{topic.name}", topic.qos_profile()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "taken.json"
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(tree),
+            "SEG_ROS_BENCH_FILE": str(file),
+            "SEG_ROS_BENCH_ENGINE_MS": str(options.engine_ms),
+        }
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "timed_node.py")],
+            env=environment,
+            stderr=subprocess.DEVNULL,
         )
-        for topic in (topics.MASK, topics.OVERLAY, topics.GRID)
-    }
-    for topic in publishers:
-        node.create_subscription(
-            message_class(topic.message_type), f"alone/{topic.name}", lambda _: None,
-            topic.qos_profile(), raw=True,
-        )  # fmt: skip
+        try:
+            end = time.monotonic() + 600  # a fresh checkout compiles its kernels first
+            while len(values.get("listened to", "").split()) < 3:
+                assert process.poll() is None, "the node ended"
+                assert time.monotonic() < end, "the node does not start"
+                rclpy.spin_once(node, timeout_sec=0.1)
+            infos.publish(info)
+            total = WARM_UP + round(options.seconds * options.rate)
+            cpu = 0.0
+            start = time.monotonic()
+            for number in range(total):
+                if number == WARM_UP:
+                    cpu = _cpu_ms(process.pid)
+                images.publish(messages[number % len(messages)])
+                due = start + (number + 1) / options.rate
+                while (left := due - time.monotonic()) > 0:
+                    rclpy.spin_once(node, timeout_sec=left)
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                rclpy.spin_once(node, timeout_sec=0.1)
+            cpu = _cpu_ms(process.pid) - cpu
+        finally:
+            process.terminate()
+            process.wait(30)
+            node.destroy_node()
+        said = json.loads(file.read_text(encoding="utf-8"))
+        taken = said["taken"]
+        if options.threads:
+            tick = 1e3 / os.sysconf("SC_CLK_TCK")
+            for name, ticks in sorted(said["threads"].items(), key=lambda item: -item[1])[:12]:
+                print(f"{name:40} {ticks * tick:8.0f} ms")
+    counts = {name: int(values[name]) for name in ("received", "published", "dropped", "lost")}
+    taken = {part: times[WARM_UP:] for part, times in taken.items()}
+    taken["CPU"] = [cpu / max(counts["published"] - WARM_UP, 1)]
+    for name, number in counts.items():
+        taken[name] = [number]
+    taken["frames"] = [total]
+    taken["received by the subscriber"] = [min(got.values())]
+    return taken
 
-    def grid_message():
-        values = occupancy_values(grid.cells(mask), "nav2")
-        return library.occupancy_grid(header, grid.spec, values)
 
-    built = grid_message()
-    measured = [
-        ("message to array", partial(decode_image, message)),
-        ("resize to the network's input", partial(segmenter._fit, frame)),
-        ("class decision at full size", partial(segmentation.class_mask, mask_out)),
-        ("overlay", partial(overlay, frame, mask, labels, 0.5, overlay_out)),
-        ("grid and its message", grid_message),
-        ("publish mask", partial(publishers[topics.MASK].publish, images[topics.MASK].message)),
-        (
-            "publish overlay",
-            partial(publishers[topics.OVERLAY].publish, images[topics.OVERLAY].message),
-        ),
-        ("publish grid", partial(publishers[topics.GRID].publish, built)),
-    ]  # fmt: skip
-    rows = [(name, median_ms(step)) for name, step in measured]
-    node.destroy_node()
-    return rows
+def _cpu_ms(pid: int) -> float:
+    """User and system time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") * 1e3
+
+
+def table(results: dict[str, list[dict[str, list]]]) -> str:
+    """Lay all runs of each checkout out; times are over the frames of all its runs."""
+    merged: dict[str, dict[str, list]] = {}
+    for name, runs in results.items():
+        if not runs:
+            continue
+        merged[name] = {}
+        for run in runs:
+            for part, values in run.items():
+                merged[name].setdefault(part, []).extend(values)
+    rows = [("", *merged)]
+    for name in ("frames", "published", "dropped", "lost", "received by the subscriber"):
+        rows.append((name, *(str(sum(m[name])) for m in merged.values())))
+    cpu = [float(np.mean(m["CPU"])) for m in merged.values()]
+    rows.append(("CPU a frame, ms", *(f"{value:.2f}" for value in cpu)))
+    parts = list(dict.fromkeys(part for m in merged.values() for part in m))
+    skip = {row[0] for row in rows} | {"CPU", "received"}
+    parts = [part for part in ("overhead", *parts) if part not in skip]
+    for part in dict.fromkeys(parts):
+        for percent in (50, 99):
+            cells = [
+                f"{np.percentile(m[part], percent):.2f}" if m.get(part) else ""
+                for m in merged.values()
+            ]
+            rows.append((f"{part}, p{percent}, ms", *cells))
+    if len(merged) == 2:
+        new, old = merged.values()
+        ratios = [
+            f"overhead p{p} {np.percentile(new['overhead'], p) / np.percentile(old['overhead'], p):.2f}"
+            for p in (50, 99)
+        ]
+        rows.append(("ratio", f"{', '.join(ratios)}, CPU {cpu[0] / cpu[1]:.2f}", ""))
+    return text_table(rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=5.0)
+    parser.add_argument("--engine-ms", type=float, default=0.0, help="0: the embedded network")
+    parser.add_argument("--rate", type=float, default=5.0, help="frames a second")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--against", type=Path, help="another checkout, to be run in turns")
+    parser.add_argument("--threads", action="store_true", help="CPU time of each thread, too")
     options = parser.parse_args()
-    drive = SyntheticDrive()
-    frames = [drive[i].image for i in range(0, len(drive), 15)]
+    os.environ["ROS_DOMAIN_ID"] = str(own_domain()[0])
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     use_shared_memory()
     rclpy.init()
-    values = live(frames, options.frames, options.rate)
-    keys = ["published", "dropped", "lost", "latency p50 ms", "engine p50 ms", "overhead p50 ms"]
-    print(text_table([("live node, between processes", ""), *((k, values[k]) for k in keys)]))
-    rows = steps(frames[0])
-    print(text_table([("each step alone", "ms"), *((n, f"{v:.2f}") for n, v in rows)]))
-    print(f"sum of the steps  {sum(v for _, v in rows):.2f}")
+    drive = SyntheticDrive()
+    library = ros_messages()
+    messages = [
+        serialize_message(library.image(library.header(i + 1, "camera"), drive[15 * i].image))
+        for i in range(len(drive) // 15)
+    ]
+    trees = {"this": HERE.parent}
+    if options.against:
+        trees["against"] = options.against.resolve()
+    results: dict[str, list] = {name: [] for name in trees}
+    for _ in range(options.rounds):
+        for name, tree in trees.items():
+            results[name].append(run_node(tree, options, messages))
+            print(table(results), flush=True)
     rclpy.try_shutdown()
 
 
