@@ -1,4 +1,4 @@
-"""A folded SegFormer becomes ONNX in the standard form."""
+"""A network becomes ONNX in the standard form."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import warnings
 
 import onnx
 import torch
-
-from seg_ros.models.folding import FoldedSegformer
+from torch import nn
 
 OPSET = 18
 """At 17 LayerNormalization became one operator; written out, it overflows in float16."""
 
 
-def export_onnx(network: FoldedSegformer, size: tuple[int, int]) -> onnx.ModelProto:
+def export_onnx(network: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
     """Write a network as float32 ONNX for one input size.
 
     Args:
-        network: what to write; on the CPU, float32.
+        network: takes (1, H, W, 3) uint8 BGR, gives logits (1, C, h, w); on the CPU, float32.
         size: (height, width) of the input in pixels.
 
     Returns:

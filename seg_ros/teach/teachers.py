@@ -62,6 +62,15 @@ class TwinLiteTeacher:
         return _to_size(road, image)
 
 
+def load_teachers(shared: Path) -> tuple[AdasTeacher, TwinLiteTeacher]:
+    """Load both teachers from `models/teachers` of a folder."""
+    folder = shared / "models" / "teachers"
+    return (
+        AdasTeacher(folder / "road-segmentation-adas-0001.xml"),
+        TwinLiteTeacher(folder / "twinlitenet-bdd100k.onnx"),
+    )
+
+
 def _require(path: Path) -> None:
     if not path.is_file():
         raise SegRosError(f"teacher {path} does not exist; name its folder in the recipe")

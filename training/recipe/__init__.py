@@ -1,1 +1,0 @@
-"""The rooms of `train.py`: samples, light, batches, network, scores, run."""
