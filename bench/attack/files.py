@@ -43,7 +43,7 @@ from seg_ros.ground.camera_file import load_camera, save_camera
 from seg_ros.labels import load_label_set
 from seg_ros.models.options import load_beside
 from seg_ros.results.figures import FrameFigures, read_figures
-from seg_ros.ros.params_file import parameters_for
+from seg_ros.results.params_file import parameters_for
 from seg_ros.support.share import share_file
 
 COUNT = 6

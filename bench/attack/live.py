@@ -15,8 +15,8 @@ from tally import Clock, Tally
 from seg_ros.drive.images import decode_compressed, encode_jpeg
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.results import topics
+from seg_ros.results.parameters import BY_NAME
 from seg_ros.ros.messages import ros_messages
-from seg_ros.ros.parameters import BY_NAME
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.statistics import FrameStatistics
 from seg_ros.synthetic import SyntheticDrive

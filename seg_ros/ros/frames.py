@@ -16,10 +16,10 @@ from seg_ros.drive.compressed_video import KeyFrameMissingError
 from seg_ros.drive.messages import camera_stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.results import topics
+from seg_ros.results.parameters import RELOADED
 from seg_ros.ros.attention import LiveAttention
 from seg_ros.ros.live_model import LiveModel
 from seg_ros.ros.messages import QUIET
-from seg_ros.ros.parameters import RELOADED
 from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.settings import Settings
 from seg_ros.ros.video_input import VideoInput, VideoPicture, decode_frame

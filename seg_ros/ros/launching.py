@@ -18,8 +18,8 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.camera_file import load_camera
 from seg_ros.models.catalogue import find_model
 from seg_ros.results import topics
-from seg_ros.ros.parameters import BY_NAME, PARAMETERS, TRANSPORTS, refusal
-from seg_ros.ros.params_file import parameters_for
+from seg_ros.results.parameters import BY_NAME, PARAMETERS, TRANSPORTS, refusal
+from seg_ros.results.params_file import parameters_for
 from seg_ros.support.choices import RUNTIMES
 from seg_ros.support.share import share_file
 

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from seg_ros.ground.world_grid import FusedGrid
-from seg_ros.ros.parameters import RELOADED, grid_rules, grid_spec
+from seg_ros.results.parameters import RELOADED, grid_rules, grid_spec
 from seg_ros.segment.pipeline import Pipeline
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.pixels import parse_size

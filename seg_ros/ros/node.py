@@ -22,12 +22,12 @@ from rclpy.subscription import Subscription
 from seg_ros.drive.images import color_library
 from seg_ros.errors import SegRosError
 from seg_ros.results import topics
+from seg_ros.results.parameters import RELOADED
 from seg_ros.results.topics import Topic
 from seg_ros.ros.frames import Frames
 from seg_ros.ros.health import Health
 from seg_ros.ros.live_model import LiveModel
 from seg_ros.ros.messages import QUIET, message_class
-from seg_ros.ros.parameters import RELOADED
 from seg_ros.ros.parts import Parts
 from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.serving import Serving

@@ -6,8 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+from seg_ros.results.parameters import PARAMETERS
 from seg_ros.results.topics import PUBLISHED, SUBSCRIBED, Topic
-from seg_ros.ros.parameters import PARAMETERS
 from seg_ros.ros.services import SERVICES
 from seg_ros.support.tables import markdown_table
 

@@ -9,7 +9,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 
-from seg_ros.ros.parameters import BY_NAME, MOUNTING_NAMES, PARAMETERS, ParameterSpec, refusal
+from seg_ros.results.parameters import BY_NAME, MOUNTING_NAMES, PARAMETERS, ParameterSpec, refusal
 
 
 class Settings:

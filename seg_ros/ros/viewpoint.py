@@ -16,9 +16,9 @@ from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.camera_file import load_camera
 from seg_ros.ground.world_grid import Pose
 from seg_ros.results import topics
+from seg_ros.results.parameters import mounting
 from seg_ros.results.topics import Topic
 from seg_ros.ros.messages import QUIET
-from seg_ros.ros.parameters import mounting
 from seg_ros.ros.settings import Settings
 from seg_ros.ros.vehicle import Vehicle
 from seg_ros.support.statistics import FrameStatistics

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support import shipped
 
+from seg_ros.results.parameters import BY_NAME
 from seg_ros.results.topics import PUBLISHED, SUBSCRIBED
-from seg_ros.ros.parameters import BY_NAME
 from seg_ros.ros.services import SERVICES
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from support import wait_until
 from seg_ros.drive.messages import bag_messages
 from seg_ros.errors import SegRosError
 from seg_ros.results import topics
+from seg_ros.results.parameters import PARAMETERS, RELOADED
 from seg_ros.ros.frames import Frames
-from seg_ros.ros.parameters import PARAMETERS, RELOADED
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.output import Processed
 from seg_ros.support.statistics import FrameStatistics

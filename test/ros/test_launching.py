@@ -11,6 +11,8 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.camera_file import load_camera, save_camera
 from seg_ros.results import topics
+from seg_ros.results.parameters import BY_NAME
+from seg_ros.results.params_file import parameters_for
 from seg_ros.ros.launching import (
     REPLAY_ARGUMENTS,
     SEGMENTATION_ARGUMENTS,
@@ -18,8 +20,6 @@ from seg_ros.ros.launching import (
     node_setups,
     rviz_config,
 )
-from seg_ros.ros.parameters import BY_NAME
-from seg_ros.ros.params_file import parameters_for
 from seg_ros.ros.recording import Recording, open_recording
 from seg_ros.support.share import share_file
 from seg_ros.synthetic import SyntheticDrive

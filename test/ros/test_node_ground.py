@@ -25,8 +25,8 @@ from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.ground.world_grid import Pose, place
 from seg_ros.results import topics
+from seg_ros.results.parameters import BY_NAME
 from seg_ros.ros.messages import message_class, ros_messages
-from seg_ros.ros.parameters import BY_NAME
 
 STAMP = 5 * 10**9
 DEFAULTS = {name: spec.default for name, spec in BY_NAME.items()}

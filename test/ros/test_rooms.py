@@ -9,7 +9,7 @@ import pytest
 
 from seg_ros.ground.grid_spec import GridRules, GridSpec
 from seg_ros.results import topics
-from seg_ros.ros.parameters import BY_NAME, PARAMETERS, grid_rules, grid_spec, mounting, refusal
+from seg_ros.results.parameters import BY_NAME, PARAMETERS, grid_rules, grid_spec, mounting, refusal
 from seg_ros.ros.readme import parameters_table, topics_table, with_tables
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.output import Output

@@ -19,10 +19,10 @@ from seg_ros.drive.compressed_video import VideoDecoder
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.results import topics
+from seg_ros.results.parameters import PARAMETERS, RELOADED
 from seg_ros.ros import node as node_room
 from seg_ros.ros.frames import Frames
 from seg_ros.ros.messages import message_class, ros_messages
-from seg_ros.ros.parameters import PARAMETERS, RELOADED
 from seg_ros.ros.video_input import decode_frame
 from seg_ros.segment.output import Processed
 from seg_ros.support.statistics import FrameStatistics

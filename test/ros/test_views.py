@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from seg_ros.results import topics
+from seg_ros.results.parameters import BY_NAME
 from seg_ros.ros.launching import NODE
-from seg_ros.ros.parameters import BY_NAME
 from seg_ros.support.share import share_file
 
 DISPLAYS = {

@@ -127,7 +127,7 @@ def test_a_bags_metadata_has_the_limits_and_its_files_are_read_without_it(tmp_pa
 
 
 def test_a_parameter_file_has_the_limits(tmp_path, monkeypatch):
-    from seg_ros.ros.params_file import parameters_for
+    from seg_ros.results.params_file import parameters_for
 
     monkeypatch.setattr(yaml_file, "MAX_WRITTEN_OUT", 50)
     with pytest.raises(SegRosError, match=r"params_file .*some.yaml: .* more than 50"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seg_ros.errors import SegRosError
-from seg_ros.ros.parameters import BY_NAME
+from seg_ros.results.parameters import BY_NAME
 from seg_ros.support.yaml_file import read_yaml
 
 _OTHERS = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
