@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from seg_ros.segment.segmenter import Segmenter
 
 MODEL_HELP = "catalogue name, ONNX file, checkpoint file or folder, or hub name"
-DRIVE_HELP = "bag, video file, folder of images, or 'synthetic'"
+DRIVE_HELP = "bag, video file, folder of clips or images, or 'synthetic'"
 
 
 def add_drive(command: argparse.ArgumentParser) -> None:
@@ -24,8 +24,12 @@ def add_drive(command: argparse.ArgumentParser) -> None:
 
 
 def add_topic(command: argparse.ArgumentParser) -> None:
-    """Take the topic of a bag with several, and the rate of what has no clock."""
-    command.add_argument("--topic", default="", help="camera topic of a bag with several")
+    """Take which of several cameras, and the rate of what has no clock."""
+    command.add_argument(
+        "--topic",
+        default="",
+        help="camera topic of a bag, or camera of a folder of clips",
+    )
     command.add_argument(
         "--fps",
         type=frame_rate,

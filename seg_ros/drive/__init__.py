@@ -1,4 +1,4 @@
-"""A recorded drive as frames: a bag, a video file, a folder of images, or the synthetic scene.
+"""A recorded drive as frames: a bag, a video, a folder of clips or images, the synthetic scene.
 
 Frames come in order, each once. A frame's pixels are decoded when asked for, so a damaged frame is
 an error of that frame alone and the drive goes on. ``bag.py`` reads a recording's messages,
@@ -22,6 +22,7 @@ from seg_ros.drive.base import (
     RecordedTopic,
     refuse_rate,
 )
+from seg_ros.drive.folders import open_folder
 from seg_ros.drive.pictures import PICTURES, FolderDrive, by_number, read_picture
 from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.drive.scene import SceneDrive
@@ -51,8 +52,9 @@ def open_drive(source: str, topic: str = "", fps: float = 0.0, calibrated: bool 
 
     Args:
         source: ``synthetic``; a rosbag2 folder, or a single ``.mcap``, ``.db3`` or ROS 1 ``.bag``
-            file; a video file; a folder of pictures, or a single one.
-        topic: camera topic of a bag; may be empty when the bag has just one.
+            file; a video file, or a folder of clips; a folder of pictures, or a single one.
+        topic: camera topic of a bag, or the part of the clips' names that tells their camera; may
+            be empty when there is just one.
         fps: frames a second of what has no clock: pictures, raw H.264 and H.265; 0 for what the
             stream says.
         calibrated: whether a camera is given: pixels that are not square are then as it has them.
@@ -69,15 +71,17 @@ def open_drive(source: str, topic: str = "", fps: float = 0.0, calibrated: bool 
     try:
         if not path.exists():
             raise SegRosError(
-                f"drive {source} does not exist; give a bag, a video, a folder of images or "
-                f"'{SYNTHETIC}'"
+                f"drive {source} does not exist; give a bag, a video, a folder of clips or of "
+                f"images, or '{SYNTHETIC}'"
             )
+        if path.is_dir():
+            return open_folder(path, topic, fps, calibrated)
         if is_bag(path):
             refuse_rate(source, fps)
             return BagDrive(path, topic)
         if topic:
             raise SegRosError(f"drive {source} is not a bag, so it has no topic {topic!r}")
-        if path.is_dir() or path.suffix.lower() in PICTURES:
+        if path.suffix.lower() in PICTURES:
             return FolderDrive(path, fps)
         return VideoDrive(path, fps, calibrated)
     except OSError as error:

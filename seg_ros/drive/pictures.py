@@ -46,11 +46,6 @@ class FolderDrive(Drive):
             (f for f in there if f.suffix.lower() in PICTURES and not is_hidden(f)),
             key=by_number,
         )
-        if not self._files:
-            raise SegRosError(
-                f"{path} has neither a bag (metadata.yaml, .mcap or .db3) nor pictures "
-                f"({', '.join(sorted(PICTURES))})"
-            )
         if not fps and len(self._files) > 1:
             self.notes = (
                 f"pictures have no times: {FOLDER_RATE} a second are assumed, --fps says otherwise",

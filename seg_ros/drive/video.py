@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,20 @@ from seg_ros.drive.image_size import MAX_PIXELS, check_size
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
 
+VIDEOS = {
+    ".264", ".265", ".3gp", ".avi", ".h264", ".h265", ".hevc", ".m2ts", ".m4v",
+    ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv",
+}  # fmt: skip
+"""Suffixes of video files, in lower case, by which clips of a folder are known."""
+
 _NO_TIMES = 0x80
 """AVFMT_NOTIMESTAMPS: FFmpeg makes the times of such a format up."""
 
 _USUAL_RATE = 25
 """Frames a second where nothing says so, as FFmpeg assumes."""
+
+_NO_CLOCK = 1980
+"""Recording times up to this year are of clocks that nobody had set."""
 
 _SQUARE = 0.005
 """How far from 1 an aspect ratio may be, by the rounding of whoever wrote it."""
@@ -37,6 +47,10 @@ _HDR = {16: "PQ", 18: "HLG"}  # ITU-T H.273, table 3
 
 class VideoDrive(Drive):
     """The frames of a video file; the first is at 1 s, the others by the video's own clock.
+
+    Attributes:
+        created: when it says it was recorded (UTC, or whatever its camera's clock had); None where
+            it does not say.
 
     Args:
         path: the file.
@@ -60,11 +74,30 @@ class VideoDrive(Drive):
             self.notes = tuple(note for note in notes if note)
             self._missing = missing_end(path, container.format.name)
             self._frame_count = None if self._missing else _count(stream)
+            self.created = _created(container)
+            self._duration = _duration(container, stream)
 
     @property
     def frame_count(self) -> int | None:
         """See :class:`Drive`."""
         return self._frame_count
+
+    @property
+    def length(self) -> int:
+        """How many frames it has, or is said to have."""
+        if self._frame_count is not None:
+            return self._frame_count
+        return int(self._duration * self._rate) if self._duration else self._packets
+
+    @property
+    def length_ns(self) -> int:
+        """From the first frame to the end of the last, nanoseconds, as the file says."""
+        return int((self._duration or self._packets / self._rate) * NANOSECONDS)
+
+    @cached_property
+    def _packets(self) -> int:
+        with self._open() as (container, stream):
+            return sum(1 for packet in container.demux(stream) if packet.size)
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
@@ -128,6 +161,22 @@ class VideoDrive(Drive):
             if self._missing and packet.is_corrupt:  # the part of it that is there
                 continue
             yield from packet.decode()
+
+
+def _duration(container: Any, stream: Any) -> Fraction | None:
+    """Return the seconds that a file says it lasts."""
+    if stream.duration and stream.time_base:
+        return Fraction(stream.duration * stream.time_base)
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _created(container: Any) -> datetime | None:
+    """Return when a file says it was recorded; those that never knew say 1904 or 1970."""
+    try:
+        said = datetime.fromisoformat(container.metadata["creation_time"].replace("Z", "+00:00"))
+    except (KeyError, ValueError):
+        return None
+    return said.replace(tzinfo=None) if said.year > _NO_CLOCK else None
 
 
 def _count(stream: Any) -> int | None:

@@ -102,7 +102,7 @@ class ReplayJob:
         run = {
             "seg_ros": __version__,
             "drive": self.source,
-            "topic": drive.topics[0].name if drive.topics else "",
+            "topic": drive.topics[0].name if drive.topics else self.topic,
             **({"frames a second": self.fps} if self.fps else {}),
             "files": _files(self.source),
             "camera": str(camera),

@@ -207,7 +207,7 @@ def test_what_is_no_drive(tmp_path):
     with pytest.raises(SegRosError, match=r"does not exist; give a bag, a video"):
         open_drive(str(tmp_path / "nothing"))
     with pytest.raises(
-        SegRosError, match=r"has neither a bag \(metadata.yaml, .mcap or .db3\) nor"
+        SegRosError, match=r"has neither a bag \(metadata.yaml, .mcap or .db3\), nor videos, nor"
     ):
         open_drive(str(tmp_path))
     (tmp_path / "x.mcap").write_bytes(b"")
