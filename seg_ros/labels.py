@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -17,6 +18,14 @@ from seg_ros.support.yaml_file import read_yaml
 
 UNLABELLED = 255
 """Class id of a pixel without a class, in every class mask of this package."""
+
+
+_MOVING = (
+    r"\b(animal|bicycle|bicyclist|boat|bus|car|caravan|cyclist|dog|ego|hood|horse|minibike|motorbike|"
+    r"motorcycle|motorcyclist|pedestrian|people|person|plane|rider|ship|tractor|trailer|train|truck|"
+    r"van|vehicle)\b"
+)
+"""Names of classes that move by themselves, or with the camera."""
 
 
 class Kind(Enum):
@@ -70,6 +79,16 @@ class LabelSet:
     def driveable_ids(self) -> tuple[int, ...]:
         """Ids of the classes a vehicle may drive on."""
         return tuple(i for i, label in enumerate(self.classes) if label.driveable)
+
+    @cached_property
+    def static_ids(self) -> tuple[int, ...]:
+        """Ids of the classes that stay where they are, as far as their names tell; not the sky."""
+        return tuple(
+            i
+            for i, label in enumerate(self.classes)
+            if label.kind is not Kind.OPEN
+            and not re.search(_MOVING, label.name.lower().replace("_", " "))
+        )
 
     def ids_of_kind(self, kind: Kind) -> tuple[int, ...]:
         """Ids of the classes that are ``kind`` in the world."""

@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Sequence
 
 from seg_ros import __version__
-from seg_ros.cli import attention, build, compare, demo, evaluate, models, play, replay
+from seg_ros.cli import attention, build, calibrate, compare, demo, evaluate, models, play, replay
 
 COMMANDS = {
     "replay": replay,
     "play": play,
     "demo": demo,
+    "calibrate": calibrate,
     "evaluate": evaluate,
     "compare": compare,
     "attention": attention,

@@ -232,7 +232,7 @@ class CameraModel:
             (N, 3) unit vectors; NaN for pixels beyond the :attr:`valid_radius`.
 
         """
-        flat = self._undistort(np.asarray(pixels, np.float64))
+        flat = self.undistort(np.asarray(pixels, np.float64))
         rays = np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         return np.asarray(rays @ self.mounting.base_from_optical.T)
@@ -302,7 +302,7 @@ class CameraModel:
         top = np.polynomial.polynomial.polyval(square, [1, d[0], d[1], d[4]])
         return radius * top / np.polynomial.polynomial.polyval(square, [1, *rational]), radius
 
-    def _undistort(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def undistort(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points at depth 1 of pixels, (N, 2) both; NaN where there is no such ray.
 
         OpenCV's own inverses stop short or run off at wide angles, so this starts from the inverse

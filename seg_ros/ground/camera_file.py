@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -46,8 +48,15 @@ def load_camera(path: str | Path) -> CameraModel:
         raise SegRosError(f"{path}: {error}") from error
 
 
-def save_camera(camera: CameraModel, path: Path) -> None:
-    """Write a camera in the format that :func:`load_camera` reads."""
+def save_camera(camera: CameraModel, path: Path, beside: Mapping[str, Any] | None = None) -> None:
+    """Write a camera in the format that :func:`load_camera` reads.
+
+    Args:
+        camera: with its mounting.
+        path: of the file.
+        beside: further keys, which are for people.
+
+    """
     data = {
         "image_width": camera.width,
         "image_height": camera.height,
@@ -60,5 +69,6 @@ def save_camera(camera: CameraModel, path: Path) -> None:
             "data": list(camera.distortion),
         },
         "mounting": camera.mounting.to_map(),
+        **(beside or {}),
     }
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")

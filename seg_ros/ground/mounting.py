@@ -54,6 +54,27 @@ def rotation_of_quaternion(quaternion: Sequence[float]) -> NDArray[np.float64]:
     )
 
 
+def quaternion_of_rotation(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Quaternion x, y, z, w of a rotation (3, 3), with w not negative."""
+    # Of the four squares the largest is exact enough to divide by (Shepperd, 1978).
+    r = rotation
+    squares = np.array([r[0, 0], r[1, 1], r[2, 2], np.trace(r)])
+    k = int(squares.argmax())
+    if k == 3:
+        q = np.array(
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], 1 + squares[3]], np.float64
+        )
+    else:
+        i, j = (k + 1) % 3, (k + 2) % 3
+        q = np.empty(4)
+        q[k] = 1 + r[k, k] - r[i, i] - r[j, j]
+        q[i], q[j] = r[i, k] + r[k, i], r[j, k] + r[k, j]
+        q[3] = r[j, i] - r[i, j]
+    q /= np.linalg.norm(q) * (1.0 if q[3] >= 0 else -1.0)
+    x, y, z, w = q.tolist()
+    return x, y, z, w
+
+
 POSE_NAMES = ("x", "y", "z", "roll", "pitch", "yaw")
 """What a mounting consists of, in the order of its class."""
 
@@ -220,6 +241,30 @@ def _angles(r: NDArray[np.float64]) -> tuple[float, float, float]:
         math.asin(min(max(-r[2, 0], -1.0), 1.0)),
         math.atan2(r[1, 0], r[0, 0]),
     )
+
+
+def mounting_of_aim(
+    direction: NDArray[np.float64], up: NDArray[np.float64] | None = None
+) -> Mounting:
+    """Return the mounting of a camera that sees the direction of travel and the road's normal.
+
+    Args:
+        direction: (3,) unit vector of the direction of travel in the optical frame; ahead of it.
+        up: (3,) the road's normal, away from the road, in the optical frame; what of it lies along
+            the direction of travel does not count. None: a camera that does not roll.
+
+    Returns:
+        With x, y, z of the default.
+
+    """
+    if up is None:
+        yaw = math.atan2(direction[0], math.hypot(direction[1], direction[2]))
+        pitch = math.atan2(-direction[1], direction[2])
+        return Mounting(pitch=pitch, yaw=yaw)
+    up = up - direction * (up @ direction)
+    up /= np.linalg.norm(up)
+    base_from_optical = np.stack([direction, np.cross(up, direction), up])
+    return Mounting.from_rotation((0.0, 0.0, 1.0), base_from_optical @ _BODY_FROM_OPTICAL.T)
 
 
 def _source(data: Mapping[Any, Any], key: str, value: str) -> Source:
