@@ -62,7 +62,7 @@ class LiveModel:
         )
         pipeline = Pipeline(segmenter)
         pipeline.warm_up()
-        pipeline.fusion = FusedGrid() if values["grid_fusion"] else None
+        pipeline.grid.fusion = FusedGrid() if values["grid_fusion"] else None
         info = segmenter.engine_info
         verified = f"; verified: {segmenter.verification}" if segmenter.verification else ""
         return pipeline, (
@@ -104,5 +104,5 @@ class LiveModel:
 
 def _apply(pipeline: Pipeline, values: Mapping[str, Any]) -> None:
     pipeline.overlay_opacity = values["overlay_opacity"]
-    pipeline.grid_spec = grid_spec(values)
-    pipeline.grid_rules = grid_rules(values)
+    pipeline.grid.spec = grid_spec(values)
+    pipeline.grid.rules = grid_rules(values)

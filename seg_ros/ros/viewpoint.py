@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.messages import stamp_ns
+from seg_ros.drive.vehicle import Vehicle
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.camera_file import load_camera
@@ -20,7 +21,7 @@ from seg_ros.results.parameters import mounting
 from seg_ros.results.topics import Topic
 from seg_ros.ros.messages import QUIET
 from seg_ros.ros.settings import Settings
-from seg_ros.ros.vehicle import Vehicle
+from seg_ros.ros.transforms import Transforms
 from seg_ros.support.statistics import FrameStatistics
 
 
@@ -48,7 +49,9 @@ class Viewpoint:
         self.grid_problem = ""
         """Why the last frame has no grid, or nothing."""
         self._file = settings.values["camera_file"]
-        self._vehicle = Vehicle(node, settings.values, self._motion_refused)
+        by_tf = settings.values["mounting_source"] == "tf"
+        self._transforms = Transforms(node) if by_tf else None
+        self._vehicle = Vehicle(settings.values, self._transforms, self._motion_refused)
         self.camera: CameraModel | None = load_camera(self._file) if self._file else None
         """As it was heard of last, for the size of its calibration."""
 
@@ -65,7 +68,8 @@ class Viewpoint:
                 topic: partial(self._on_camera_info, topic)
                 for topic in (topics.CAMERA_INFO, topics.CAMERA_INFO_SENT_BEFORE)
             }
-        return {**infos, **self._vehicle.subscriptions()}
+        heard = self._vehicle.heard()
+        return {**infos, **{t: heard[t.name] for t in topics.MOTION if t.name in heard}}
 
     def mount(self, values: Mapping[str, Any]) -> None:
         """Take the mounting over from the parameters, where they say it."""
@@ -103,7 +107,8 @@ class Viewpoint:
 
     def close(self) -> None:
         """Stop listening to TF."""
-        self._vehicle.close()
+        if self._transforms is not None:
+            self._transforms.close()
 
     def _motion_refused(self, reason: str) -> None:
         self._statistics.count("motion_rejected")

@@ -7,12 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridRules, GridSpec
-from seg_ros.ground.world_grid import FusedGrid, Pose, place
+from seg_ros.ground.world_grid import Pose
 from seg_ros.labels import LabelSet
+from seg_ros.segment.grid_maker import Grid, GridMaker
 from seg_ros.segment.output import Output, Processed
 from seg_ros.segment.paint import colorize, overlay
 from seg_ros.segment.segmenter import Segmenter
@@ -56,12 +55,8 @@ class Pipeline:
         grid_rules: GridRules | None = None,
     ) -> None:
         self.segmenter = segmenter
-        self.grid_spec = grid or GridSpec()
-        self.grid_rules = grid_rules or GridRules()
-        self.fusion: FusedGrid | None = None
-        """Remembers grids over time when set; only placed grids are fused."""
+        self.grid = GridMaker(segmenter.labels, grid, grid_rules)
         self.overlay_opacity = overlay_opacity
-        self._grid: DriveableGrid | None = None
         self._frames_of_one_class: int | None = 0
         self._one_class = 0
 
@@ -110,12 +105,12 @@ class Pipeline:
         size = frame.shape[:2]
         on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
         labels = self.segmenter.labels
-        confidence = mean_confidence = color = painted = cells = spec = contacts = None
-        problem = ""
+        confidence = mean_confidence = color = painted = None
+        grid = Grid()
         with self.segmenter.turn:
             segmentation = self.segmenter.segment(frame)
             mask = segmentation.class_mask(allocate(Output.MASK, size))
-            if Output.CONFIDENCE in wanted or (on_ground and self.grid_rules.min_confidence):
+            if Output.CONFIDENCE in wanted or (on_ground and self.grid.rules.min_confidence):
                 confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
             if Output.MEAN_CONFIDENCE in wanted:
                 mean_confidence = segmentation.mean_confidence()
@@ -126,31 +121,20 @@ class Pipeline:
             out = allocate(Output.OVERLAY, frame.shape)
             painted = overlay(frame, mask, labels, self.overlay_opacity, out)
         if on_ground and camera is not None:
-            try:
-                grid = self._grid_for(camera)
-                made, where = grid.cells(mask, confidence, camera.mounting), grid.spec
-                met = grid.first_contacts() if Output.CONTACTS in wanted else None
-                if pose is not None:
-                    made, where = place(made, where, pose)
-                    if self.fusion is not None:
-                        made = self.fusion.add(made, where, stamp_ns)
-            except SegRosError as error:  # the camera's fault; the mask is as good as ever
-                problem = str(error)
-            except Exception as error:  # the grid's alone, whatever it is
-                problem = f"unexpected {type(error).__name__}: {error}"
-            else:
-                cells, spec, contacts = made, where, met
+            grid = self.grid.make(
+                mask, confidence, camera, Output.CONTACTS in wanted, pose, stamp_ns
+            )
         return Processed(
             segmentation.engine_ns,
             mask,
             confidence,
             color,
             painted,
-            cells,
-            spec,
-            contacts,
+            grid.cells,
+            grid.spec,
+            grid.contacts,
             mean_confidence,
-            problem,
+            grid.problem,
         )
 
     def _watch(self, mask: NDArray[np.uint8]) -> None:
@@ -167,10 +151,3 @@ class Pipeline:
             self._frames_of_one_class += 1
         else:
             self._frames_of_one_class = None
-
-    def _grid_for(self, camera: CameraModel) -> DriveableGrid:
-        """Return the grid for this camera; its look-ups are made anew only when they must be."""
-        grid, spec, rules = self._grid, self.grid_spec, self.grid_rules
-        if grid is None or grid.spec != spec or grid.rules != rules or not grid.serves(camera):
-            grid = self._grid = DriveableGrid(spec, camera, self.segmenter.labels, rules)
-        return grid

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 
 import numpy as np
 
-from seg_ros.ground.mounting import Mounting
+from seg_ros.ground.mounting import POSE_NAMES
 from seg_ros.labels import load_label_set
 from seg_ros.ros.messages import message_class, ros_messages
 
@@ -16,7 +15,7 @@ LABELS = load_label_set("camvid")
 
 def mounting_parameters(camera):
     """The node's parameters that put a camera where it is."""
-    return {f"camera_{f.name}": float(getattr(camera.mounting, f.name)) for f in fields(Mounting)}
+    return {f"camera_{name}": float(getattr(camera.mounting, name)) for name in POSE_NAMES}
 
 
 def pixels(message):

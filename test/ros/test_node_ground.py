@@ -20,6 +20,7 @@ from node_messages import (
 from support import running_node, wait_until
 
 from seg_ros.drive.messages import stamp_ns
+from seg_ros.drive.vehicle import Vehicle
 from seg_ros.errors import SegRosError
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
@@ -119,9 +120,10 @@ def fake_tf2(monkeypatch):
 
 
 def vehicle(on_refused=lambda _: None, **changes):
-    from seg_ros.ros.vehicle import Vehicle
+    from seg_ros.ros.transforms import Transforms
 
-    return Vehicle(None, {**DEFAULTS, **changes}, on_refused)
+    transforms = Transforms(None) if changes.get("mounting_source") == "tf" else None
+    return Vehicle({**DEFAULTS, **changes}, transforms, on_refused)
 
 
 @pytest.mark.usefixtures("fake_tf2")
@@ -218,11 +220,11 @@ def test_without_sources_the_parameters_stand(scene):
     camera = scene.camera
     assert vehicle().camera_at(camera, "camera", STAMP) == camera
     assert vehicle().pose_at(STAMP) is None
-    assert vehicle().subscriptions() == {}
+    assert vehicle().heard() == {}
 
 
 def heard(vehicle, topic, message):
-    vehicle.subscriptions()[topic](message)
+    vehicle.heard()[topic.name](message)
 
 
 def test_an_imu_without_orientation_is_not_used(scene):

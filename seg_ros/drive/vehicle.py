@@ -1,10 +1,13 @@
-"""Where the vehicle and its camera were at a frame's stamp: TF, IMU and odometry."""
+"""Where the vehicle and its camera were at a frame's stamp: TF, IMU and odometry.
+
+Live and recorded messages alike: those of rclpy and those of rosbags have the same fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,49 +15,69 @@ from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.motion import Attitude, Odometry, product
-from seg_ros.ground.mounting import rotation_of_quaternion
+from seg_ros.ground.mounting import Mounting, rotation_of_quaternion
 from seg_ros.ground.world_grid import Pose
-from seg_ros.results import topics
-from seg_ros.results.topics import Topic
-from seg_ros.ros.transforms import Transforms
+
+ODOMETRY, IMU = "odometry", "imu"
+"""What the node calls the topics."""
+
+
+class Transforms(Protocol):
+    """TF, from whatever it is known."""
+
+    def mounting(self, base_frame: str, camera_frame: str, stamp_ns: int) -> Mounting:
+        """Look the mounting of an optical frame up at a stamp.
+
+        Raises:
+            SegRosError: TF does not know it at that stamp, or the camera is not above the ground.
+
+        """
+
+    def fixed(self, frame: str, child: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Where a frame sits in another of the same vehicle: metres, and a quaternion x, y, z, w.
+
+        Raises:
+            SegRosError: TF does not know it, or it is not finite or no rotation.
+
+        """
+
+    def clear(self) -> None:
+        """Forget all but static transforms."""
 
 
 class Vehicle:
     """Answers for a stamp, from what its callbacks have heard. Callbacks and questions may overlap.
 
     Args:
-        node: to listen to TF with, where the parameters ask for it.
         values: of the parameters.
+        transforms: TF, where ``mounting_source`` is tf.
         on_refused: called with the reason when a message of odometry or IMU is not used.
-
-    Raises:
-        SegRosError: TF is asked for and not installed.
 
     """
 
     def __init__(
         self,
-        node: Any,
         values: Mapping[str, Any],
+        transforms: Transforms | None = None,
         on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._on_refused = on_refused
         self._base_frame: str = values["base_frame"]
         self._grid_frame: str = values["grid_frame"]
         self._tolerance: float = values["odometry_tolerance"]
-        self._transforms = Transforms(node) if values["mounting_source"] == "tf" else None
+        self._transforms = transforms
         with_imu = values["attitude_source"] == "imu"
         self._attitude = Attitude(values["attitude_slope_time"]) if with_imu else None
         self._odometry = Odometry(self._tolerance) if self._grid_frame != self._base_frame else None
-        self._problems: dict[Topic, str] = {}
+        self._problems: dict[str, str] = {}
 
-    def subscriptions(self) -> dict[Topic, Any]:
-        """Topics that are needed, and what to call with their messages."""
-        needed: dict[Topic, Any] = {}
+    def heard(self) -> dict[str, Callable[[Any], None]]:
+        """Return what takes the messages of those of :data:`ODOMETRY` and :data:`IMU` needed."""
+        needed: dict[str, Callable[[Any], None]] = {}
         if self._odometry is not None:
-            needed[topics.ODOMETRY] = self._on_odometry
+            needed[ODOMETRY] = self._on_odometry
         if self._attitude is not None:
-            needed[topics.IMU] = self._on_imu
+            needed[IMU] = self._on_imu
         return needed
 
     def camera_at(self, camera: CameraModel, camera_frame: str, stamp: int) -> CameraModel:
@@ -70,7 +93,7 @@ class Vehicle:
         if self._attitude is not None:
             tilt = self._attitude.at(stamp)
             if tilt is None:
-                raise SegRosError(self._why(topics.IMU, "or set attitude_source to none"))
+                raise SegRosError(self._why(IMU, "or set attitude_source to none"))
             mounting = mounting.tilted(*tilt)
         return replace(camera, mounting=mounting)
 
@@ -85,9 +108,7 @@ class Vehicle:
             return None
         pose = self._odometry.at(stamp)
         if pose is None:
-            raise SegRosError(
-                self._why(topics.ODOMETRY, f"or set grid_frame to {self._base_frame}")
-            )
+            raise SegRosError(self._why(ODOMETRY, f"or set grid_frame to {self._base_frame}"))
         return pose
 
     def time_jumped(self) -> None:
@@ -95,15 +116,10 @@ class Vehicle:
         if self._transforms is not None:
             self._transforms.clear()
 
-    def close(self) -> None:
-        """Stop listening to TF."""
-        if self._transforms is not None:
-            self._transforms.close()
-
-    def _why(self, topic: Topic, else_do: str) -> str:
-        near = self._tolerance if topic is topics.ODOMETRY else 0.2
+    def _why(self, topic: str, else_do: str) -> str:
+        near = self._tolerance if topic == ODOMETRY else 0.2
         return self._problems.get(topic) or (
-            f"no {topic.name} within {near:g} s of the image's stamp; publish it, {else_do}"
+            f"no {topic} within {near:g} s of the image's stamp; publish it, {else_do}"
         )
 
     def _on_odometry(self, message: Any) -> None:
@@ -124,7 +140,7 @@ class Vehicle:
                 moved = (0.0, 0.0, 0.0)  # of another point; the poses tell it
             odometry.add(stamp_ns(message.header.stamp), x, y, turn, moved)
 
-        self._add(topics.ODOMETRY, add, message.pose.pose.orientation)
+        self._add(ODOMETRY, add, message.pose.pose.orientation)
 
     def _of_base(
         self, position: Sequence[float], turn: Sequence[float], child: str
@@ -156,13 +172,13 @@ class Vehicle:
                 )
             attitude.add(stamp_ns(message.header.stamp), turn)
 
-        self._add(topics.IMU, add, message.orientation)
+        self._add(IMU, add, message.orientation)
 
-    def _add(self, topic: Topic, add: Callable[[Sequence[float]], None], orientation: Any) -> None:
+    def _add(self, topic: str, add: Callable[[Sequence[float]], None], orientation: Any) -> None:
         try:
             add((orientation.x, orientation.y, orientation.z, orientation.w))
         except SegRosError as error:
-            self._problems[topic] = f"{topic.name}: {error}"
+            self._problems[topic] = f"{topic}: {error}"
             self._on_refused(self._problems[topic])
         else:
             self._problems.pop(topic, None)
