@@ -147,6 +147,15 @@ PARAMETERS = (
         1_000_000_000,
         live=True,
     ),
+    ParameterSpec(
+        "stall_timeout",
+        10.0,
+        "seconds a thread may be at one frame; longer is an error in the diagnostics, and on "
+        "deactivation the frame is given up (loading a network may take ten times as long)",
+        0.1,
+        3600.0,
+        live=True,
+    ),
     _switch("publish_mask", "segmentation/mask"),
     _switch("publish_confidence", "segmentation/confidence"),
     _switch("publish_color", "segmentation/color"),

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from seg_ros.drive.messages import camera_stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
 from seg_ros.ros.messages import QUIET, ReusedImage
 from seg_ros.ros.video_input import decode_frame
-from seg_ros.ros.worker import LatestWorker
+from seg_ros.ros.worker import LOADING, Busy, LatestWorker
 from seg_ros.segment.attention import AttentionNetwork, attention_picture
 from seg_ros.support.pixels import parse_pixel, parse_size
 from seg_ros.support.statistics import FrameStatistics
@@ -53,7 +54,9 @@ class LiveAttention:
             self._handle,
             lambda _: statistics.count("attention_dropped"),
             lambda _, error: self._report(f"unexpected {type(error).__name__}: {error}"),
+            lambda message: f"image {camera_stamp_ns(message)}",
         )
+        self._opening = False
 
     @property
     def wanted(self) -> bool:
@@ -70,9 +73,17 @@ class LiveAttention:
         """Start its thread again where it ended by itself; return why it had, or nothing."""
         return self._worker.revive()
 
-    def stop(self) -> None:
-        """Finish the frame in hand and end."""
-        self._worker.stop()
+    @property
+    def busy(self) -> Busy | None:
+        """What its thread is at, or None."""
+        busy = self._worker.busy
+        if busy is None or not self._opening:
+            return busy
+        return Busy("opening its network", busy.seconds, patience=LOADING)
+
+    def stop(self, patience: float) -> bool:
+        """Finish the frame in hand and end; see :meth:`LatestWorker.stop`."""
+        return self._worker.stop(patience)
 
     def _handle(self, message: Any) -> None:
         """Draw and publish one frame; what goes wrong unexpectedly is the worker's to say."""
@@ -94,7 +105,7 @@ class LiveAttention:
         """Return the network these parameters name; what could not be opened is not tried again."""
         wanted = tuple(values[name] for name in _OPENED_BY)
         if wanted != self._opened:
-            self._opened, self._network = wanted, None
+            self._opened, self._network, self._opening = wanted, None, True
             try:
                 model = find_model(values["model"], values["labels"])
                 self._network = AttentionNetwork.load(
@@ -105,7 +116,9 @@ class LiveAttention:
                 )
             except SegRosError as error:
                 self._network = error
-            else:
+            finally:
+                self._opening = False
+            if isinstance(self._network, AttentionNetwork):
                 block = self._network.block
                 self._logger.info(
                     f"attention of {model.name}: stage {block.stage}, block {block.block}, "

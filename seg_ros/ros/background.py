@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
 
 from rclpy.task import Future
 
-_T = TypeVar("_T")
+from seg_ros.ros.worker import Busy
+
+
+@dataclass
+class _Work:
+    what: str
+    patience: float
+    sign_of_life: float = field(default_factory=time.monotonic)
 
 
 class Background:
@@ -22,10 +32,41 @@ class Background:
     def __init__(self, node: Any) -> None:
         self._node = node
         self._pool = concurrent.futures.ThreadPoolExecutor(2, "seg_ros_background")
+        self._works: dict[int, _Work] = {}
+        self._numbers = count()
 
-    def run(self, work: Callable[[], Any]) -> Future:
-        """Call a function on another thread; await its result or error."""
-        return self.until(self._pool.submit(work))
+    def run(self, what: str, work: Callable[[], Any], patience: float = 1.0) -> Future:
+        """Call a function on another thread; await its result or error.
+
+        Args:
+            what: as it is called in messages.
+            work: the function.
+            patience: how many times ``stall_timeout`` it may take.
+
+        """
+        number = next(self._numbers)
+
+        def watched() -> Any:
+            self._works[number] = _Work(what, patience)
+            try:
+                return work()
+            finally:
+                del self._works[number]
+
+        return self.until(self._pool.submit(watched))
+
+    def alive(self, what: str) -> None:
+        """Take a sign of life of work that takes long."""
+        for work in list(self._works.values()):
+            if work.what == what:
+                work.sign_of_life = time.monotonic()
+
+    @property
+    def busy(self) -> Busy | None:
+        """What has gone on longest, measured by how long it may, or None."""
+        now = time.monotonic()
+        works = [Busy(w.what, now - w.sign_of_life, w.patience) for w in list(self._works.values())]
+        return max(works, key=lambda work: work.seconds / work.patience, default=None)
 
     def until(self, done: concurrent.futures.Future[Any]) -> Future:
         """Await what another thread gives."""
@@ -43,6 +84,10 @@ class Background:
         done.add_done_callback(finish)
         return waiting
 
-    def close(self) -> None:
-        """Wait for what is being done; start nothing more."""
-        self._pool.shutdown(cancel_futures=True)
+    def close(self, patience: float) -> bool:
+        """Wait for what is being done, seconds; start nothing more; say if all of it has ended."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        end = time.monotonic() + patience
+        while self._works and time.monotonic() < end:
+            time.sleep(0.01)
+        return not self._works

@@ -54,6 +54,8 @@ class Diagnosis:
         mounting_assumed: bool,
         refused: str,
         reload: str,
+        stalled: str = "",
+        ended: str = "",
         building: str = "",
         elsewhere: str = "",
         doubt: str = "",
@@ -72,6 +74,8 @@ class Diagnosis:
             mounting_assumed: whether nobody has said where the camera sits.
             refused: parameters that keep it from being configured, or empty.
             reload: what became of the last reload, or what waits for one, or empty.
+            stalled: which threads do not come back, or empty.
+            ended: which threads have come back after all since the last message, or empty.
             building: how far the build of its engine is, or what else is waited for, or empty.
             elsewhere: the image topic of the other transport, if somebody publishes that, or empty.
             doubt: what about the masks looks wrong, or empty.
@@ -85,7 +89,11 @@ class Diagnosis:
         silent = now - self._last_arrival
         self._last_time, self._last = now, snapshot.counts
         level, text = self._judge(since, snapshot, active, segmenter is not None, refused)
-        if building:
+        if stalled:
+            level, text = 2, stalled
+        elif ended:
+            level, text = max(level, 1), ended if level < 2 else text
+        if building and level < 2:
             level, text = 1, building
         waiting = ""
         if level == 0 and not now_ns:  # it is the time before the first message on /clock

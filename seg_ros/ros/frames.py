@@ -24,7 +24,7 @@ from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.settings import Settings
 from seg_ros.ros.video_input import VideoInput, VideoPicture, decode_frame
 from seg_ros.ros.viewpoint import Viewpoint
-from seg_ros.ros.worker import LatestWorker
+from seg_ros.ros.worker import Busy, LatestWorker
 from seg_ros.segment.output import Output
 from seg_ros.support.statistics import FrameStatistics
 
@@ -98,7 +98,18 @@ class Frames:
             self._handle(frame)
             attention.submit(frame.message)  # the mask first: both want all cores
 
-        self._worker = LatestWorker(handle, partial(self._count, "dropped"), self._unexpected)
+        self._worker = LatestWorker(
+            handle,
+            partial(self._count, "dropped"),
+            self._unexpected,
+            lambda frame: f"image {frame.stamp}",
+        )
+        # Who hands over comes before who takes.
+        self._threads: dict[str, LatestWorker[Any] | VideoInput[Any] | LiveAttention] = {
+            **({"video": self._video} if self._video else {}),
+            "worker": self._worker,
+            "attention": attention,
+        }
 
     @property
     def attention_wanted(self) -> bool:
@@ -143,20 +154,35 @@ class Frames:
 
     def revive(self) -> None:
         """Start a thread again that ended by itself, and say so."""
-        threads = {"worker": self._worker, "attention": self._attention, "video": self._video}
-        for name, thread in threads.items():
-            reason = thread.revive() if thread is not None else ""
+        for name, thread in self._threads.items():
+            reason = thread.revive()
             if reason:
                 what = f"the {name} thread ended and was started again: {reason}"
                 self._statistics.error("threads_restarted", what)
                 self._logger.error(what)
 
-    def stop(self) -> None:
-        """Finish the frame in hand and end."""
-        if self._video is not None:
-            self._video.stop()
-        self._worker.stop()
-        self._attention.stop()
+    @property
+    def busy(self) -> dict[str, Busy | None]:
+        """What each of its threads is at."""
+        return {name: thread.busy for name, thread in self._threads.items()}
+
+    def refuse_jobs(self, reason: str) -> None:
+        """Tell who waits for a function between two frames that it will not be called."""
+        self._worker.refuse_jobs(reason)
+
+    def stop(self, patience: float) -> bool:
+        """Finish the frames in hand and end.
+
+        Args:
+            patience: seconds that may take; what has not come back is given up then and has failed.
+
+        Returns:
+            Whether all threads have ended.
+
+        """
+        end = time.monotonic() + patience
+        left = [t for t in self._threads.values() if not t.stop(max(end - time.monotonic(), 0.0))]
+        return not left
 
     def _count_lost(self, sequence: int | None) -> int:
         """Count the publisher's messages that never came here: its numbers have gaps."""
@@ -200,6 +226,8 @@ class Frames:
             done = pipeline.process(
                 frame, wanted, camera, self._outputs.allocate, pose, received.stamp
             )
+            if received.counted:  # it was given up meanwhile
+                return
             if done.grid_problem:
                 self._viewpoint.no_grid(done.grid_problem)
             if not self._outputs.publish(message.header, listening, done, values):
@@ -214,7 +242,9 @@ class Frames:
 
     def _unexpected(self, received: _Received, error: BaseException) -> None:
         if not received.counted:
-            self._report("failed", received, f"unexpected {type(error).__name__}: {error}")
+            known = isinstance(error, SegRosError)
+            kind = "" if known else f"unexpected {type(error).__name__}: "
+            self._report("failed", received, f"{kind}{error}")
 
     def _count(self, outcome: str, received: _Received) -> None:
         received.counted = True

@@ -11,6 +11,7 @@ from seg_ros.results.topics import Topic
 from seg_ros.ros.diagnostics import Diagnosis
 from seg_ros.ros.messages import message_class
 from seg_ros.ros.parts import Parts
+from seg_ros.ros.stalls import Stalls
 
 
 class Health:
@@ -28,6 +29,7 @@ class Health:
         self._node = node
         self._parts = parts
         self._diagnosis = Diagnosis(node.get_fully_qualified_name())
+        self._stalls = Stalls(parts.statistics, node.get_logger())
         self._last: Any = None
         self._waiting = ""  # for images, and why none come
         self._doubted = False
@@ -54,6 +56,12 @@ class Health:
         parts, logger = self._parts, self._node.get_logger()
         if parts.frames is not None:
             parts.frames.revive()
+        stalled, ended = self._stalls.look(
+            {**(parts.frames.busy if parts.frames else {}), "background": parts.background.busy},
+            parts.settings.values["stall_timeout"],
+        )
+        if stalled and parts.frames is not None:
+            parts.frames.refuse_jobs(f"not now: {stalled}")
         publishers = self._node.count_publishers(self.image_topic)
         pipeline = parts.model.pipeline
         doubt = pipeline.doubt if pipeline else ""
@@ -69,6 +77,8 @@ class Health:
             mounting_assumed=parts.settings.mounting_assumed,
             refused=parts.settings.refused,
             reload=parts.model.note or parts.model.reload_needed(parts.settings.values),
+            stalled=stalled,
+            ended=ended,
             building=parts.model.building or (parts.frames.awaited if parts.frames else ""),
             elsewhere=self._published_elsewhere(),
             doubt=doubt,

@@ -24,6 +24,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.results import topics
 from seg_ros.results.parameters import RELOADED
 from seg_ros.results.topics import Topic
+from seg_ros.ros.background import Background
 from seg_ros.ros.frames import Frames
 from seg_ros.ros.health import Health
 from seg_ros.ros.live_model import LiveModel
@@ -49,13 +50,14 @@ class SegmentationNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("segmentation_node", **options)
-        self._parts = Parts(Settings(self), FrameStatistics(), LiveModel())
+        self._parts = Parts(Settings(self), FrameStatistics(), LiveModel(), Background(self))
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._all_ended = True
         self._made_publishers: list[Any] = []
         self._made_subscriptions: list[Any] = []
         self._time_jumps = TimeJumps(self.get_clock(), self._on_time_jump)
         self._health = Health(self, self._parts)
-        self._serving = Serving(self, self._parts, self._health)
+        Serving(self, self._parts, self._health)
 
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters}
@@ -182,6 +184,10 @@ class SegmentationNode(LifecycleNode):
         parts = self._parts
         assert parts.model.pipeline is not None
         assert parts.viewpoint is not None
+        if parts.given_up:  # it may come back at any time, into the middle of another frame
+            raise SegRosError(
+                "a thread that was given up has not come back; clean up and configure anew"
+            )
         now_ns = self.get_clock().now().nanoseconds
         parts.outputs.announce(parts.model.pipeline.segmenter.labels, now_ns)
         parts.frames = Frames(
@@ -228,7 +234,9 @@ class SegmentationNode(LifecycleNode):
             self.destroy_subscription(subscription)
         self._made_subscriptions.clear()
         if self._parts.frames is not None:
-            self._parts.frames.stop()
+            ended = self._parts.frames.stop(self._parts.settings.values["stall_timeout"])
+            if not ended:
+                self._parts.given_up, self._all_ended = True, False
             self._parts.frames = None
             counts = self._parts.statistics.snapshot().counts
             summary = ", ".join(f"{name} {n}" for name, n in counts.items())
@@ -240,16 +248,18 @@ class SegmentationNode(LifecycleNode):
         self._made_publishers.clear()
         self._parts.outputs = FramePublishers()
         self._parts.model.release()
+        self._parts.given_up = False
         if self._parts.viewpoint is not None:
             self._parts.viewpoint.close()
             self._parts.viewpoint = None
 
-    def close(self) -> None:
-        """Stop working before the process ends."""
+    def close(self) -> bool:
+        """Stop working before the process ends; say whether all threads have ended."""
         self._time_jumps.close()
-        self._serving.close()
+        ended = self._parts.background.close(self._parts.settings.values["stall_timeout"])
         self._stop_work()
         self._release()
+        return ended and self._all_ended
 
     def callback_failed(self, error: Exception) -> None:
         """Say of a message or a timer that its callback raised what nobody expected."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seg_ros.ros.background import Background
 from seg_ros.ros.frames import Frames
 from seg_ros.ros.live_model import LiveModel
 from seg_ros.ros.publishing import FramePublishers
@@ -19,9 +20,12 @@ class Parts:
     settings: Settings
     statistics: FrameStatistics
     model: LiveModel
+    background: Background
     outputs: FramePublishers = field(default_factory=FramePublishers)
     """Empty while the node is unconfigured."""
     viewpoint: Viewpoint | None = None
     """While the node is configured."""
     frames: Frames | None = None
     """While the node is active."""
+    given_up: bool = False
+    """Whether a thread that did not come back is still somewhere in what was configured."""

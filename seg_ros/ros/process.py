@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from typing import Any
@@ -75,8 +76,12 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"segmentation_node: error: {name}{' '.join(str(error).split())}", file=sys.stderr)
         return 1
     finally:
+        ended = node is None or node.close()
         if node is not None:
-            node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+        if not ended:  # Python would wait for it, and take its own end away under it
+            print("segmentation_node: error: a thread did not come back", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
     return 0

@@ -18,15 +18,17 @@ from seg_ros.drive.images import color_library
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.ros import services
-from seg_ros.ros.background import Background
 from seg_ros.ros.health import Health
 from seg_ros.ros.messages import message_class
 from seg_ros.ros.parts import Parts
 from seg_ros.ros.services import Service
 from seg_ros.ros.snapshot import WANTED, Snapshot, default_folder, write_snapshot
 from seg_ros.ros.video_input import decode_frame
+from seg_ros.ros.worker import LOADING
 from seg_ros.segment.output import Processed
 from seg_ros.segment.pipeline import Pipeline
+
+_LOADING = "loading a model"
 
 
 class Serving:
@@ -43,13 +45,8 @@ class Serving:
         self._node = node
         self._parts = parts
         self._health = health
-        self._background = Background(node)
         self._serve(services.RELOAD, self._reload)
         self._serve(services.SNAPSHOT, self._snapshot)
-
-    def close(self) -> None:
-        """Wait for what is being done; start nothing more."""
-        self._background.close()
 
     def _serve(self, service: Service, work: Callable[[], Coroutine[Any, Any, str]]) -> None:
         """Offer a service; its answer is what the work returns, or why it could not be done."""
@@ -77,20 +74,21 @@ class Serving:
     async def _reload(self) -> str:
         """Load the model that the parameters name now, then put it in between two frames."""
         model, values = self._parts.model, self._parts.settings.values
+        background = self._parts.background
         old = model.pipeline
         if old is None:
             raise SegRosError("the node is not configured; configuring it loads the model")
         model.note = f"loading {values['model']}"
         try:
             load = partial(model.load, values, self._report_reload)
-            pipeline, note = await self._background.run(load)
+            pipeline, note = await background.run(_LOADING, load, patience=LOADING)
             if model.pipeline is not old:
                 raise SegRosError("the node was cleaned up meanwhile; nothing was changed")
             swap = partial(self._swap, pipeline, values)
             if self._parts.frames is None:
                 swap()
             else:
-                await self._background.until(self._parts.frames.between(swap))
+                await background.until(self._parts.frames.between(swap))
         except Exception as error:
             if model.pipeline is old:
                 model.note = f"failed, {old.segmenter.model_name} goes on: {error}"
@@ -101,6 +99,7 @@ class Serving:
     def _report_reload(self, line: str) -> None:
         """Say how far an engine's build is; the diagnostics' timer runs meanwhile."""
         self._parts.model.note = line
+        self._parts.background.alive(_LOADING)
         self._node.get_logger().info(line)
 
     def _swap(self, pipeline: Pipeline, loaded: Mapping[str, Any]) -> None:
@@ -122,10 +121,13 @@ class Serving:
             )
         self._health.publish()  # as it is now
         take = partial(self._take_snapshot, frames.latest)
-        snapshot = await self._background.until(frames.between(take))
+        background = self._parts.background
+        snapshot = await background.until(frames.between(take))
         root = self._parts.settings.values["snapshot_folder"]
         folder = Path(root) if root else default_folder()
-        return str(await self._background.run(partial(write_snapshot, folder, snapshot)))
+        return str(
+            await background.run("writing a snapshot", partial(write_snapshot, folder, snapshot))
+        )
 
     def _take_snapshot(self, message: Any) -> Snapshot:
         """Do the last frame again, between two others; what is published is left alone."""

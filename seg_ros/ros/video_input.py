@@ -20,7 +20,7 @@ from seg_ros.drive.messages import camera_stamp_ns, stamp_ns
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.errors import SegRosError
 from seg_ros.ros.messages import ros_messages
-from seg_ros.ros.worker import LatestWorker
+from seg_ros.ros.worker import Busy, LatestWorker
 
 _T = TypeVar("_T")
 
@@ -80,7 +80,11 @@ class VideoInput(Generic[_T]):
         self.awaited = ""
         """That and why a key frame is awaited, or nothing."""
         self._worker: LatestWorker[tuple[int, _T, Any]] = LatestWorker(
-            self._decode, lambda item: none(item[1], None), self._unexpected, keep=_PACKETS
+            self._decode,
+            lambda item: none(item[1], None),
+            self._unexpected,
+            lambda item: f"packet {camera_stamp_ns(item[2])}",
+            keep=_PACKETS,
         )
 
     def submit(self, owner: _T, message: Any, lost: int) -> None:
@@ -92,9 +96,14 @@ class VideoInput(Generic[_T]):
         """Start its thread again where it ended by itself; return why it had, or nothing."""
         return self._worker.revive()
 
-    def stop(self) -> None:
-        """Finish the packet in hand and end."""
-        self._worker.stop()
+    @property
+    def busy(self) -> Busy | None:
+        """What its thread is at, or None."""
+        return self._worker.busy
+
+    def stop(self, patience: float) -> bool:
+        """Finish the packet in hand and end; see :meth:`LatestWorker.stop`."""
+        return self._worker.stop(patience)
 
     def _decode(self, item: tuple[int, _T, Any]) -> None:
         number, owner, message = item

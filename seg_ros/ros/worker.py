@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from threading import Condition, Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from seg_ros.errors import SegRosError
 
 _T = TypeVar("_T")
+
+
+LOADING = 10.0
+"""How many times as long as a frame a network may take to be loaded, without a sign of life."""
+
+
+class Busy(NamedTuple):
+    """What a thread is at."""
+
+    what: str
+    """As it is called in messages."""
+    seconds: float
+    """How long, or since when it last gave a sign of life."""
+    patience: float = 1.0
+    """How many times ``stall_timeout`` it may take."""
 
 
 class LatestWorker(Generic[_T]):
@@ -21,6 +40,7 @@ class LatestWorker(Generic[_T]):
         handle: called with each item.
         dropped: called with each item that was replaced or left over.
         failed: called with each item that could not be handled and why.
+        name: returns what an item is called in messages.
         keep: how many items may wait, where more than the latest matters; the oldest is replaced.
 
     """
@@ -30,12 +50,16 @@ class LatestWorker(Generic[_T]):
         handle: Callable[[_T], None],
         dropped: Callable[[_T], None],
         failed: Callable[[_T, BaseException], None],
+        name: Callable[[_T], str] = str,
         keep: int = 1,
     ) -> None:
         self._handle = handle
         self._dropped = dropped
         self._failed = failed
-        self._in_hand: _T | None = None
+        self._name = name
+        # Replaced as a whole, so that who looks sees an item and its own time: monotonic seconds.
+        self._in_hand: tuple[float, _T | None] | None = None
+        self._job_in_hand: Future[Any] | None = None
         self._ended_by: BaseException | None = None
         self._changed = Condition()
         self._waiting: deque[_T] = deque()
@@ -57,12 +81,33 @@ class LatestWorker(Generic[_T]):
         if self._thread.is_alive() or self._stopping:
             return ""
         error = self._ended_by or RuntimeError("its thread is gone")
-        item, self._in_hand = self._in_hand, None
-        if item is not None:
-            self._failed(item, error)
+        in_hand, self._in_hand = self._in_hand, None
+        if in_hand is not None and in_hand[1] is not None:
+            self._failed(in_hand[1], error)
         self._ended_by = None
         self._thread = self._start()
         return f"{type(error).__name__}: {error}"
+
+    @property
+    def busy(self) -> Busy | None:
+        """What is in hand, or None."""
+        in_hand = self._in_hand
+        if in_hand is None:
+            return None
+        since, item = in_hand
+        what = "work between two frames" if item is None else self._name(item)
+        return Busy(what, time.monotonic() - since)
+
+    def refuse_jobs(self, reason: str) -> None:
+        """Tell who waits for a job between two items that it will not be done."""
+        with self._changed:
+            waiting = [result for _, result in self._jobs]
+            self._jobs.clear()
+        if (now := self._job_in_hand) is not None:
+            waiting.append(now)
+        for result in waiting:
+            with suppress(InvalidStateError):
+                result.set_exception(SegRosError(reason))
 
     def submit(self, item: _T) -> None:
         """Hand over an item; it replaces the oldest that waits where as many wait as may."""
@@ -84,8 +129,16 @@ class LatestWorker(Generic[_T]):
             self._changed.notify()
         return result
 
-    def stop(self) -> None:
-        """Finish the item in hand, drop the one that waits, end the thread."""
+    def stop(self, patience: float) -> bool:
+        """Finish the item in hand, drop the one that waits, end the thread.
+
+        Args:
+            patience: seconds that the item in hand may take; then it is given up and has failed.
+
+        Returns:
+            Whether the thread has ended. Whoever was given up may come back at any time.
+
+        """
         self.revive()  # or a job that waits would never be done
         with self._changed:
             left = list(self._waiting)
@@ -94,7 +147,15 @@ class LatestWorker(Generic[_T]):
             self._changed.notify()
         for item in left:
             self._dropped(item)
-        self._thread.join()
+        self._thread.join(patience)
+        if not self._thread.is_alive():
+            return True
+        reason = f"given up, it had not come back after {patience:.2g} s more"
+        in_hand = self._in_hand
+        if in_hand is not None and in_hand[1] is not None:
+            self._failed(in_hand[1], SegRosError(reason))
+        self.refuse_jobs(reason)
+        return False
 
     def _run(self) -> None:
         try:
@@ -112,19 +173,25 @@ class LatestWorker(Generic[_T]):
                     if self._stopping:
                         return
                     item = self._waiting.popleft()
+            self._in_hand = (time.monotonic(), item)
             if job is not None:
+                self._job_in_hand = job[1]
                 _do(*job)
+                self._job_in_hand = None
             elif item is not None:
-                self._in_hand = item
                 try:
                     self._handle(item)
                 except Exception as error:
                     self._failed(item, error)
-                self._in_hand = None
+            self._in_hand = None
 
 
 def _do(job: Callable[[], Any], result: Future[Any]) -> None:
     try:
-        result.set_result(job())
+        value = job()
     except Exception as error:  # whoever asked for it gets it
-        result.set_exception(error)
+        with suppress(InvalidStateError):  # unless it has been told that it took too long
+            result.set_exception(error)
+    else:
+        with suppress(InvalidStateError):
+            result.set_result(value)

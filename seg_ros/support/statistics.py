@@ -48,7 +48,8 @@ class FrameStatistics:
     ``camera_info_rejected`` calibrations that were no use, ``motion_rejected`` messages of
     odometry and IMU that were not used, ``messages_failed`` messages and timers whose callback
     raised what nobody expected, ``threads_restarted`` threads that ended by
-    themselves, ``time_jumps`` steps back in time.
+    themselves, ``threads_stalled`` threads that did not come back in time,
+    ``time_jumps`` steps back in time.
     What was not dropped goes on to the attention mosaic while someone looks, and is counted there
     as ``attention_published``, ``attention_dropped`` or ``attention_failed``.
 
@@ -63,6 +64,7 @@ class FrameStatistics:
         "motion_rejected",
         "messages_failed",
         "threads_restarted",
+        "threads_stalled",
         "time_jumps",
         "attention_published",
         "attention_dropped",

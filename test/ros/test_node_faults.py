@@ -151,3 +151,79 @@ def test_what_cannot_be_gone_on_from_ends_the_process_with_the_reason(tmp_path):
         assert "Traceback" not in node.said()
     finally:
         node.end()
+
+
+PROCESS_HANGS = """
+import time
+from pathlib import Path
+from seg_ros.segment.pipeline import Pipeline
+process = Pipeline.process
+def changed(self, *arguments, **named):
+    while arguments[-1] == 2 and not Path({release!r}).exists():
+        time.sleep(0.01)
+    return process(self, *arguments, **named)
+Pipeline.process = changed
+"""
+
+
+@pytest.fixture
+def hung(tmp_path, client, scene):
+    """A node whose worker has been at the image with stamp 2 for longer than it may."""
+    release = tmp_path / "release"
+    node = node_in_which(tmp_path, PROCESS_HANGS.format(release=str(release)))
+    try:
+        node.wait_for("listening on")
+        assert client.set_parameter("stall_timeout", 0.5).successful
+        client.listen(topics.MASK)
+        publisher = client.publisher(topics.IMAGE)
+        publisher.publish(image_message(scene[0].image, 1))
+        client.diagnosis(lambda v: v["published"] == "1")
+        publisher.publish(image_message(scene[0].image, 2))
+        status, _ = client.diagnosis(lambda v: v["threads_stalled"] == "1")
+        assert status.level == b"\x02"
+        assert "the worker thread has been at image 2 for " in status.message
+        yield node, publisher, release
+    finally:
+        release.touch()
+        node.end()
+
+
+def test_a_worker_that_hangs_is_said_the_others_go_on_and_its_return_is_said(hung, client, scene):
+    from std_srvs.srv import Trigger
+
+    node, publisher, release = hung
+    answer = client.call(Trigger, "/segmentation_node/snapshot", Trigger.Request())
+    assert not answer.success
+    assert answer.message.startswith("not now: the worker thread has been at image 2 for ")
+    publisher.publish(image_message(scene[0].image, 3))
+    client.settle()
+    release.touch()
+    _, values = client.diagnosis(lambda v: v["published"] == "3")
+    masks = client.wait_for(topics.MASK, 3)
+    assert [stamp_ns(mask.header.stamp) for mask in masks] == [1, 2, 3]
+    node.wait_for("the worker thread came back from image 2 after ")
+    assert (values["threads_stalled"], values["threads_restarted"]) == ("1", "0")
+    assert int(values["received"]) == sum(int(values[name]) for name in OUTCOMES)
+    assert node.stop() == 0
+
+
+def test_a_worker_that_hangs_is_given_up_and_the_node_can_be_configured_anew(hung, client, scene):
+    node, publisher, _ = hung
+    assert client.transition("deactivate")
+    assert "failed: image 2: given up, it had not come back after 0.5 s more" in node.said()
+    assert not client.transition("activate")
+    assert "cannot activate: a thread that was given up has not come back" in node.said()
+    assert client.transition("cleanup")
+    assert client.transition("configure")
+    assert client.transition("activate")
+    publisher = client.publisher(topics.IMAGE)
+    publisher.publish(image_message(scene[0].image, 4))
+    _, values = client.diagnosis(lambda v: v["published"] == "2")
+    assert [stamp_ns(m.header.stamp) for m in client.wait_for(topics.MASK, 2)] == [1, 4]
+    assert values["failed"] == "1"
+
+
+def test_a_node_whose_worker_hangs_ends_with_an_error_code(hung):
+    node, _, _ = hung
+    assert node.stop() == 1
+    assert "segmentation_node: error: a thread did not come back\n" in node.said()

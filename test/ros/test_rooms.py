@@ -101,7 +101,7 @@ def test_the_worker_takes_the_latest_and_hands_back_the_rest():
     release.set()
     while len(handled) < 2:
         pass
-    worker.stop()
+    worker.stop(10)
     assert handled == [1, 4]
     assert dropped == [2, 3]
 
@@ -118,7 +118,7 @@ def test_the_worker_drops_what_waits_when_it_stops():
     worker.submit("in hand")
     assert busy.wait(10)
     worker.submit("waiting")
-    stopper = threading.Thread(target=worker.stop)
+    stopper = threading.Thread(target=worker.stop, args=(10,))
     stopper.start()
     while not dropped:
         pass
@@ -219,7 +219,7 @@ def test_the_worker_does_jobs_between_items():
     worker.submit("third")
     assert busy.wait(10)
     last = worker.between(lambda: "done all the same")
-    stopper = threading.Thread(target=worker.stop)
+    stopper = threading.Thread(target=worker.stop, args=(10,))
     stopper.start()
     release.set()
     stopper.join(10)

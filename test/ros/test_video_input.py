@@ -115,7 +115,7 @@ def stream():
 def test_each_packet_gives_the_picture_that_a_recording_gives(stream, encoding):
     live = Live()
     counts = live.one_by_one(packet(n, data, encoding) for n, data in enumerate(stream))
-    live.frames.stop()
+    live.frames.stop(10)
     assert counts["published"] == counts["received"] == 12
     for number, expected in enumerate(decoded(stream)):
         assert np.array_equal(live.frames_seen[number], expected)
@@ -125,7 +125,7 @@ def test_h265_of_foxglove():
     stream = h264([picture(number) for number in range(6)], "libx265")
     live = Live()
     counts = live.one_by_one(video(n, data, "h265") for n, data in enumerate(stream))
-    live.frames.stop()
+    live.frames.stop(10)
     assert counts["published"] == 6
     assert np.array_equal(live.frames_seen[5], decoded(stream, "h265")[5])
 
@@ -138,7 +138,7 @@ def test_a_key_frame_is_awaited_and_said(stream):
     assert counts["rejected"] == counts["failed"] == 0, "nothing is wrong with it"
     assert live.frames.awaited.startswith("waiting for a key frame of the video: ")
     counts = live.one_by_one(video(n, stream[n]) for n in range(2, 12))
-    live.frames.stop()
+    live.frames.stop(10)
     assert live.frames.awaited == ""
     assert (counts["dropped"], counts["published"]) == (4, 7)
     assert sorted(live.frames_seen) == [5, 6, 7, 8, 9, 10, 11]
@@ -155,7 +155,7 @@ def test_the_latest_frame_wins_without_breaking_the_stream(stream):
     wait_until(lambda: live.statistics.snapshot().in_hand == 2, "the others to be decoded")
     live.hold.set()
     counts = live.settled()
-    live.frames.stop()
+    live.frames.stop(10)
     assert sorted(live.frames_seen) == [0, 11]
     assert np.array_equal(live.frames_seen[11], decoded(stream)[11])
     assert (counts["published"], counts["dropped"], counts["rejected"]) == (2, 10, 0)
@@ -168,7 +168,7 @@ def test_what_was_lost_on_the_way_breaks_h265_up_to_the_next_key_frame():
     for number in (0, 1, 3, 4, 5, 6):
         live.send(video(number, stream[number], "h265"), sequence=number + 1)
         counts = live.settled()
-    live.frames.stop()
+    live.frames.stop(10)
     assert counts["lost"] == 1
     assert sorted(live.frames_seen) == [0, 1, 5, 6]
     assert (counts["published"], counts["dropped"]) == (4, 2)
@@ -181,7 +181,7 @@ def test_damage_is_rejected_and_the_stream_goes_on(stream):
     messages[2].data = b"no packet"
     messages[7].format = "vp9"
     counts = live.one_by_one(messages)
-    live.frames.stop()
+    live.frames.stop(10)
     assert counts["rejected"] == 2
     assert counts["received"] == 12 == counts["published"] + counts["dropped"] + 2
     assert {0, 1, 5, 6, 10, 11} <= set(live.frames_seen)
@@ -193,12 +193,12 @@ def test_no_picture_is_decoded_beyond_the_limit(stream):
     live = Live(max_pixels=48 * 64 - 1)
     counts = live.one_by_one([video(0, stream[0])])
     assert counts["rejected"] == 1
-    live.frames.stop()
+    live.frames.stop(10)
     live = Live(max_pixels=48 * 64)
     assert live.one_by_one([video(0, stream[0])])["published"] == 1
     with pytest.raises(Exception, match="64x48, 3072 pixels; at most 3071 are decoded"):
         decode_frame(live.frames.latest, 3071)
-    live.frames.stop()
+    live.frames.stop(10)
 
 
 def test_without_the_messages_of_the_stream_that_is_one_clear_line(tmp_path):
