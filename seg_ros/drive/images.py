@@ -1,25 +1,20 @@
 """Camera messages to BGR images: raw encodings, JPEG and PNG, and JPEG back.
 
 Works on the fields of sensor_msgs/Image and CompressedImage, whichever library the message came
-from. Colours are converted by cv_bridge where ROS brought it and by rosbags-image where it did not.
+from.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from collections.abc import Callable
-from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from rosbags.image.image import ImageError, convert_color
 
+from seg_ros.drive.colors import convert
 from seg_ros.drive.image_size import JPEG, MAX_PIXELS, PNG, check_size, image_size, is_whole_png
 from seg_ros.errors import SegRosError
 
@@ -112,55 +107,10 @@ def _convert(
         packed = packed.view(">u2" if big_endian else "<u2").astype(np.uint16)
     channels = packed.shape[1] // width
     image = packed.reshape((height, width) if channels == 1 else (height, width, channels))
-    converted = _convert_color(image, encoding, "bgr16" if deep else "bgr8")
+    converted = convert(image, encoding)
     if deep:  # of the two libraries one rounds and one cuts off, so neither is asked
         converted = cv2.convertScaleAbs(converted, alpha=255 / 65535)
     return _bgr(converted)
-
-
-def _convert_color(image: NDArray[Any], source: str, target: str) -> NDArray[Any]:
-    bridge = _cv_bridge()
-    if bridge is not None:
-        try:
-            return bridge(image, source, target)
-        except RuntimeError:  # cv_bridge's word for an encoding it does not know
-            pass
-    try:
-        return convert_color(image, source, target)
-    except (ImageError, cv2.error) as error:
-        reason = " ".join(str(error).split())
-        raise SegRosError(f"{source} image cannot be converted: {reason}") from error
-
-
-def color_library() -> str:
-    """Name of what converts colours. Finding out takes a moment, the first time."""
-    return "rosbags-image" if _cv_bridge() is None else "cv_bridge"
-
-
-_TRY_CV_BRIDGE = (
-    "import numpy; from cv_bridge.boost.cv_bridge_boost import cvtColor2; "
-    "cvtColor2(numpy.zeros((2, 2, 3), numpy.uint8), 'rgb8', 'bgr8')"
-)
-
-
-@lru_cache(maxsize=1)
-def _cv_bridge() -> Callable[[NDArray[Any], str, str], NDArray[Any]] | None:
-    """Return the conversion of cv_bridge where it is installed and works.
-
-    Compiled against numpy 1, as distributions do, it ends the process beside numpy 2, which pip
-    brings with numba. So another process tries it first.
-    """
-    if find_spec("cv_bridge") is None:
-        return None
-    if int(np.__version__.partition(".")[0]) >= 2:
-        command = [sys.executable, "-c", _TRY_CV_BRIDGE]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            return None
-    try:
-        from cv_bridge.boost.cv_bridge_boost import cvtColor2
-    except ImportError:
-        return None
-    return cvtColor2  # type: ignore[no-any-return]
 
 
 def decode_compressed(

@@ -19,7 +19,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 
-from seg_ros.drive.images import color_library
+from seg_ros.drive.colors import color_library
 from seg_ros.errors import SegRosError
 from seg_ros.results import topics
 from seg_ros.results.parameters import RELOADED

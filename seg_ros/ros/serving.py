@@ -14,7 +14,7 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from seg_ros.drive.images import color_library
+from seg_ros.drive.colors import color_library
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.ros import services

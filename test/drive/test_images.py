@@ -1,6 +1,5 @@
 """Every encoding of sensor_msgs/Image against the picture it was made from."""
 
-import sys
 from dataclasses import dataclass
 
 import cv2
@@ -205,76 +204,6 @@ def test_other_formats_are_named():
         decode_compressed(Compressed("h264", b"\x00\x00\x00\x01rest"))
     with pytest.raises(SegRosError, match=r"of 0 bytes"):
         decode_compressed(Compressed("jpeg", b""))
-
-
-@pytest.fixture
-def stand_in(tmp_path, monkeypatch):
-    """Install a cv_bridge, which has no wheel, with the given code in place of its one module."""
-
-    def install(code):
-        folder = tmp_path / "cv_bridge" / "boost"
-        folder.mkdir(parents=True)
-        (folder / "cv_bridge_boost.py").write_text(code, encoding="utf-8")
-        for package in (folder, folder.parent):
-            (package / "__init__.py").touch()
-
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    _forget_cv_bridge()
-    yield install
-    _forget_cv_bridge()
-
-
-def _forget_cv_bridge():
-    images._cv_bridge.cache_clear()
-    for name in [name for name in sys.modules if name.split(".")[0] == "cv_bridge"]:
-        del sys.modules[name]
-
-
-@pytest.mark.parametrize("encoding", [*ENCODINGS, "mono8", "mono16"])
-def test_cv_bridge_itself_gives_the_same_picture(encoding, monkeypatch):
-    if images.color_library() != "cv_bridge":
-        pytest.skip("cv_bridge is not installed or does not fit numpy; it comes with ROS 2")
-    grey = {"mono8": BGR[:, :, 0], "mono16": BGR[:, :, 0].astype("<u2") * 257}
-    packed = grey[encoding] if encoding in grey else ENCODINGS[encoding][0]
-    message = to_message(encoding, np.ascontiguousarray(packed))
-    with_cv_bridge = decode_image(message)
-    monkeypatch.setattr(images, "_cv_bridge", lambda: None)
-    assert np.array_equal(decode_image(message), with_cv_bridge)
-
-
-RGB = to_message("rgb8", np.ascontiguousarray(BGR[:, :, ::-1]))
-
-
-def test_cv_bridge_converts_where_it_is_installed(stand_in):
-    stand_in(
-        "asked = []\n"
-        "def cvtColor2(image, source, target):\n"
-        "    asked.append((image.shape, source, target))\n"
-        "    return image[:, :, ::-1]\n"
-    )
-    assert np.array_equal(decode_image(RGB), BGR)
-    assert images.color_library() == "cv_bridge"
-    assert sys.modules["cv_bridge.boost.cv_bridge_boost"].asked == [((48, 64, 3), "rgb8", "bgr8")]
-
-
-def test_what_cv_bridge_does_not_know_is_converted_all_the_same(stand_in):
-    stand_in(
-        "def cvtColor2(image, source, target):\n"
-        "    if source != 'rgb8':\n"
-        "        raise RuntimeError(f'Unknown encoding {source}')\n"
-        "    return image[:, :, ::-1]\n"
-    )
-    packed = np.ascontiguousarray(ENCODINGS["yuyv"][0])
-    decoded = decode_image(to_message("yuyv", packed))
-    assert np.array_equal(decoded, cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_YUY2))
-
-
-@pytest.mark.skipif(np.__version__ < "2", reason="numpy 1 and cv_bridge go together")
-def test_a_cv_bridge_that_ends_the_process_is_left_alone(stand_in):
-    stand_in("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-    assert np.array_equal(decode_image(RGB), BGR)
-    assert images.color_library() == "rosbags-image"
 
 
 def test_what_neither_can_convert_is_one_clear_line(monkeypatch):
