@@ -3,7 +3,7 @@
 #   make demo                 run node, player and recorder on the synthetic drive; pictures in out/
 #   make demo DRIVE=path      the same on a rosbag2, a video or a folder of images
 #   make test                 lint, imports, types and tests, these in two processes; WORKERS=0: in one
-#   make readme               write the README's tables anew from the code
+#   make tables               write the tables of docs/node.md anew from the code
 
 DRIVE ?= synthetic
 OUT ?= out
@@ -17,7 +17,7 @@ INSTALL := -m pip install --quiet --constraint constraints.txt --editable
 # may leak in.
 RUN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH -u PYTHONPATH -u AMENT_PREFIX_PATH
 
-.PHONY: demo test readme clean
+.PHONY: demo test tables clean
 
 demo: $(READY)
 	$(RUN) $(VENV)/bin/seg_ros demo $(DRIVE) --out $(OUT) $(DEMO_OPTIONS)
@@ -29,8 +29,8 @@ test: $(TEST_READY)
 	$(RUN) $(VENV)/bin/mypy
 	$(RUN) $(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_OPTIONS)
 
-readme: $(TEST_READY)
-	$(RUN) $(VENV)/bin/python -m seg_ros.ros.readme README.md
+tables: $(TEST_READY)
+	$(RUN) $(VENV)/bin/python -m seg_ros.ros.reference docs/node.md
 
 $(READY): setup.py constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

@@ -1,6 +1,6 @@
 """Every parameter of the node once: name, default, range, description, and when it may change.
 
-Importing this needs no ROS; the README's table is generated from it.
+Importing this needs no ROS; the table in docs/node.md is generated from it.
 """
 
 from __future__ import annotations

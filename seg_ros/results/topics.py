@@ -1,6 +1,6 @@
 """Every topic of the node once: name, type, quality of service and content.
 
-The node makes its publishers and subscriptions from these and the README's table is generated from
+The node makes its publishers and subscriptions from these and docs/node.md is generated from
 them. Importing this needs no ROS.
 """
 
@@ -31,7 +31,7 @@ class Topic:
 
     @property
     def qos_text(self) -> str:
-        """QoS as the README says it."""
+        """QoS as docs/node.md says it."""
         words = ["reliable" if self.reliable else "best effort"]
         if self.transient_local:
             words.append("transient local")

@@ -46,7 +46,7 @@ _TRANSITIONS = {
 
 
 class SegmentationNode(LifecycleNode):
-    """See the README for its topics, parameters and states."""
+    """See docs/node.md for its topics, parameters and states."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("segmentation_node", **options)

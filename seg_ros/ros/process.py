@@ -37,7 +37,7 @@ def run(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         "segmentation_node",
-        description="Segment a camera's images; parameters and topics are in the README.",
+        description="Segment a camera's images; parameters and topics are in docs/node.md.",
         usage="segmentation_node [--ros-args ...]",
     )
     use_shared_memory()

@@ -1,7 +1,7 @@
 """Every service of the node once, beside those that any lifecycle node has.
 
-The node makes its services from these and the README's table is generated from them. Importing this
-needs no ROS.
+The node makes its services from these and the table in docs/node.md is generated from them.
+Importing this needs no ROS.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ import pytest
 from seg_ros.ground.grid_spec import GridRules, GridSpec
 from seg_ros.results import topics
 from seg_ros.results.parameters import BY_NAME, PARAMETERS, grid_rules, grid_spec, mounting, refusal
-from seg_ros.ros.readme import parameters_table, topics_table, with_tables
+from seg_ros.ros.reference import parameters_table, topics_table, with_tables
 from seg_ros.ros.worker import LatestWorker
 from seg_ros.segment.output import Output
 from seg_ros.support.statistics import FrameStatistics, percentile
 
-README = Path(__file__).parents[2] / "README.md"
+NODE_PAGE = Path(__file__).parents[2] / "docs" / "node.md"
 DEFAULTS = {spec.name: spec.default for spec in PARAMETERS}
 
 
@@ -23,9 +23,9 @@ def fail(item, error):
     raise AssertionError(f"{item}: {error}")
 
 
-def test_the_readmes_tables_are_those_of_the_code():
-    text = README.read_text(encoding="utf-8")
-    assert with_tables(text) == text, "run `make readme`"
+def test_the_pages_tables_are_those_of_the_code():
+    text = NODE_PAGE.read_text(encoding="utf-8")
+    assert with_tables(text) == text, "run `make tables`"
 
 
 def test_the_tables_name_everything():
@@ -35,7 +35,7 @@ def test_the_tables_name_everything():
         assert f"| `{topic.name}` |" in topics_table()
 
 
-def test_a_readme_without_marks_is_refused():
+def test_a_page_without_marks_is_refused():
     with pytest.raises(ValueError, match=r"needs the marks <!-- topics"):
         with_tables("# seg_ros")
 

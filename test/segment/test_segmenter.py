@@ -204,7 +204,7 @@ for module in pkgutil.walk_packages(seg_ros.__path__, "seg_ros."):
     apart = module.name.startswith(("seg_ros.ros.", "seg_ros.teach."))
     if not apart and module.name not in builders:
         importlib.import_module(module.name)
-import seg_ros.results.parameters, seg_ros.results.topics, seg_ros.ros.readme
+import seg_ros.results.parameters, seg_ros.results.topics, seg_ros.ros.reference
 from seg_ros.models.network import Network
 from seg_ros.models.catalogue import find_model
 assert len(Network(find_model(), None).sha256) == 64

@@ -1,4 +1,4 @@
-"""Writes the README's tables from the code: python -m seg_ros.ros.readme README.md."""
+"""Writes the tables of docs/node.md from the code: python -m seg_ros.ros.reference docs/node.md."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def services_table() -> str:
     return markdown_table(["service", "type", "what it does"], rows)
 
 
-def with_tables(readme: str) -> str:
+def with_tables(page: str) -> str:
     """Return the text with what is between its table marks made anew."""
     tables = {
         "topics": topics_table(),
@@ -51,13 +51,13 @@ def with_tables(readme: str) -> str:
         "parameters": parameters_table(),
     }
     for name, table in tables.items():
-        begin, end = f"<!-- {name}: made by `make readme` -->", f"<!-- end of {name} -->"
+        begin, end = f"<!-- {name}: made by `make tables` -->", f"<!-- end of {name} -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        parts = pattern.split(readme)
+        parts = pattern.split(page)
         if len(parts) != 2:
-            raise ValueError(f"the README needs the marks {begin} and {end} exactly once")
-        readme = f"{parts[0]}{begin}\n\n{table}\n\n{end}{parts[1]}"
-    return readme
+            raise ValueError(f"the page needs the marks {begin} and {end} exactly once")
+        page = f"{parts[0]}{begin}\n\n{table}\n\n{end}{parts[1]}"
+    return page
 
 
 if __name__ == "__main__":
