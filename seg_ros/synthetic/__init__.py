@@ -12,8 +12,8 @@ every pixel and the truth in the ground plane, so the three agree by constructio
   projected faces.
 
 Frames follow REP 103: base_link is x forward, y left, z up with its origin on the road surface; the
-camera's optical frame is z forward, x right, y down. The camera is a pinhole without distortion and
-pixel centres lie at integers. Class ids are those of the `camvid` label set.
+camera's optical frame is z forward, x right, y down. Pixel centres lie at integers; a camera with
+distortion is drawn as a pinhole and bent. Class ids are those of the `camvid` label set.
 
 Where to look, each importing from those above it only:
 
@@ -27,6 +27,7 @@ Where to look, each importing from those above it only:
 * `textures`, `light`, `materials`: how things look;
 * `raster`: which face is seen at a pixel, and where shadows fall;
 * `shading`: the pixel's colour and class;
+* `lens`: distortion;
 * `ground_truth`: class, height and visibility of points on the ground;
 * `scene`: the drive, which puts it together.
 """

@@ -19,14 +19,12 @@ VIEW_RANGE = 230.0
 
 
 def check_camera(camera: CameraModel) -> None:
-    """See that the scene can be rendered for a camera: a pinhole that is above the kerb.
+    """See that the scene can be rendered for a camera: it is above the kerb.
 
     Raises:
-        ValueError: it has distortion, or is too low.
+        ValueError: it is too low.
 
     """
-    if camera.distortion:
-        raise ValueError("camera must be without distortion")
     if camera.mounting.z <= KERB_HEIGHT:
         raise ValueError(
             f"camera z must be above the kerb, greater than {KERB_HEIGHT} m, got "

@@ -16,6 +16,7 @@ from seg_ros.synthetic.basics import Bools, Bytes, Floats, Triple, check_integer
 from seg_ros.synthetic.camera import View, check_camera, optical_rotation, rotation_z
 from seg_ros.synthetic.ground_truth import classify_ground, hide, measure_ground, project_ground
 from seg_ros.synthetic.layout import Layout
+from seg_ros.synthetic.lens import Lens
 from seg_ros.synthetic.light import Light, draw_sky, light_at, set_sky_shares
 from seg_ros.synthetic.meshes import Things, pack
 from seg_ros.synthetic.raster import Faces, draw_faces, draw_shadows, empty_faces, project_things
@@ -89,6 +90,7 @@ class SyntheticDrive:
             )
         check_camera(camera)
         self.camera = camera
+        self._lens = Lens(camera)
         self.rate = float(rate)
         self._frames, self._start_ns = int(frames), int(start_ns)
         duration = self._frames / self.rate
@@ -137,9 +139,12 @@ class SyntheticDrive:
             image,
             mask,
         )
+        image, mask = self._lens.bend(image, mask)
         cv2.GaussianBlur(image, (3, 3), 0.6, dst=image)
         shift = np.random.default_rng([index, 8]).integers(0, _NOISE_MARGIN, size=2)
-        add_noise(image.reshape(view.height, -1), self._noise, int(shift[0]), 3 * int(shift[1]))
+        add_noise(
+            image.reshape(self.camera.height, -1), self._noise, int(shift[0]), 3 * int(shift[1])
+        )
         stamp = self._start_ns + round(index * 1_000_000_000 / self.rate)
         return SyntheticFrame(index, stamp, image, mask)
 
@@ -184,6 +189,8 @@ class SyntheticDrive:
         project_ground(view, self._road, self._path, px, py, height, pixels, out)
         order = np.argsort(pixels[:, 1], kind="stable")
         hide(self._project(view, light, things), order, pixels[order, 1], pixels, out)
+        if self.camera.distortion:
+            out &= self._lens.sees(pixels[:, :2])
         return out.reshape(shape)
 
     def _checked(self, index: int) -> int:
@@ -209,7 +216,7 @@ class SyntheticDrive:
 
     def _view(self, index: int) -> View:
         ego_x, ego_y, heading = self._ego_pose(index)
-        turn, camera = rotation_z(heading), self.camera
+        turn, camera = rotation_z(heading), self._lens.pinhole
         origin = np.array([ego_x, ego_y, 0.0]) + turn @ camera.mounting.position
         # Three segments make a block: from the straight that begins the block before this one.
         s = EGO_SPEED * (index / self.rate)

@@ -380,9 +380,31 @@ def test_wrong_camera() -> None:
     low = replace(camera, mounting=Mounting(z=0.1))
     with pytest.raises(ValueError, match=r"above the kerb, greater than 0\.12 m, got 0\.1"):
         SyntheticDrive(width=320, height=240, camera=low)
-    bent = replace(camera, distortion=(0.1, 0.0, 0.0, 0.0))
-    with pytest.raises(ValueError, match="without distortion"):
-        SyntheticDrive(width=320, height=240, camera=bent)
+    blind = replace(camera, distortion=(-2.0, 0.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="sees nothing"):
+        SyntheticDrive(width=320, height=240, camera=blind)
+
+
+@pytest.mark.parametrize(
+    ("model", "coefficients"),
+    [("plumb_bob", (-0.3, 0.08, 0.001, -0.001)), ("equidistant", (0.02, 0.0, 0.0, 0.0))],
+)
+def test_a_lens_that_bends_sees_the_ground_where_its_camera_says(
+    model: str, coefficients: tuple[float, ...]
+) -> None:
+    straight = SyntheticDrive(frames=1, width=320, height=240).camera
+    camera = replace(straight, distortion_model=model, distortion=coefficients)
+    bent = SyntheticDrive(frames=1, width=320, height=240, camera=camera)
+    mask = bent[0].class_mask
+    assert mask.shape == (240, 320) and bent[0].image.shape == (240, 320, 3)
+    x, y = np.meshgrid(np.arange(4.0, 30.0, 0.5), np.arange(-6.0, 6.0, 0.5))
+    points = np.stack([x, y, bent.ground_height(0, x, y)], axis=-1).reshape(-1, 3)
+    seen = bent.ground_visible(0, x, y).ravel()
+    pixels = np.rint(camera.project(points[seen])).astype(int)
+    assert seen.sum() > 300
+    assert (pixels >= 0).all() and (pixels < (320, 240)).all()
+    truth = bent.ground_class(0, x, y).ravel()[seen]
+    assert (mask[pixels[:, 1], pixels[:, 0]] == truth).mean() > 0.95
 
 
 def test_points_that_are_not_finite(drive: SyntheticDrive) -> None:
