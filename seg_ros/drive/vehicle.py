@@ -170,6 +170,9 @@ class Vehicle:
                     "it has no orientation (orientation_covariance[0] is -1); publish that of a "
                     "filter, or set attitude_source to none"
                 )
+            frame = message.header.frame_id
+            if frame not in ("", self._base_frame):
+                _, _, turn = self._of_base((0.0, 0.0, 0.0), turn, frame)
             attitude.add(stamp_ns(message.header.stamp), turn)
 
         self._add(IMU, add, message.orientation)

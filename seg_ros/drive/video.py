@@ -72,7 +72,7 @@ class VideoDrive(Drive):
             self._square, square_note = _squared(stream, calibrated)
             notes = (rate_note, square_note, *_unusual(stream))
             self.notes = tuple(note for note in notes if note)
-            self._missing = missing_end(path, container.format.name)
+            self._missing = missing_end(path, container.format.name) or _unindexed(path, stream)
             self._frame_count = None if self._missing else _count(stream)
             self.created = _created(container)
             self._duration = _duration(container, stream)
@@ -161,6 +161,15 @@ class VideoDrive(Drive):
             if self._missing and packet.is_corrupt:  # the part of it that is there
                 continue
             yield from packet.decode()
+
+
+def _unindexed(path: Path, stream: Any) -> str:
+    """Return what of a file is missing by the places that its index has for the frames."""
+    if not path.is_file():
+        return ""
+    size = path.stat().st_size
+    beyond = sum(entry.pos + entry.size > size for entry in stream.index_entries)
+    return f"its index has {beyond} frame{'s' if beyond != 1 else ''} beyond its end" * bool(beyond)
 
 
 def _duration(container: Any, stream: Any) -> Fraction | None:

@@ -98,7 +98,7 @@ ODOMETRY = Topic(
 IMU = Topic(
     "imu",
     "sensor_msgs/msg/Imu",
-    "orientation of `base_frame`, with `attitude_source` imu",
+    "orientation of `base_frame`, or of another frame that TF converts, with `attitude_source` imu",
     reliable=False,
     depth=50,
 )

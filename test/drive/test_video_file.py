@@ -132,6 +132,20 @@ def test_a_file_that_ends_early_is_noticed(tmp_path, name, options, codec, missi
     assert 10 <= len(found) < COUNT
 
 
+def test_an_index_that_goes_beyond_the_end_is_noticed(tmp_path):
+    """The length of its last box is not known, so only the index tells."""
+    path = write_video(tmp_path / "a.mp4", options={"movflags": "+faststart"}, noisy=True)
+    data = path.read_bytes()
+    at = data.rindex(b"mdat")
+    path.write_bytes(data[: at - 4] + bytes(4) + data[at : len(data) * 8 // 10])
+    drive = open_drive(str(path))
+    found = []
+    with pytest.raises(SegRosError, match=r"a.mp4 was cut off: its index has \d+ frames beyond"):
+        found.extend(frame.index for frame in drive.frames())
+    assert found == list(range(len(found)))
+    assert 10 <= len(found) < COUNT
+
+
 def test_a_fragment_without_its_data(tmp_path):
     path = write_video(tmp_path / "a.mp4", options=FRAGMENTS)
     data = path.read_bytes()

@@ -247,6 +247,48 @@ def test_odometry_of_another_frame_is_refused_where_nothing_converts_it():
         asked.pose_at(STAMP)
 
 
+def test_an_imu_of_another_frame_is_refused_where_nothing_converts_it(scene):
+    refused = []
+    asked = vehicle(refused.append, attitude_source="imu")
+    message = imu(STAMP, 0.02)
+    message.header.frame_id = "imu_link"
+    heard(asked, topics.IMU, message)
+    assert refused == [
+        "imu: it is of 'imu_link', not of base_frame 'base_link'; publish that one's, or set "
+        "mounting_source to tf, which converts it"
+    ]
+    with pytest.raises(SegRosError, match="of 'imu_link', not of base_frame 'base_link'"):
+        asked.camera_at(scene.camera, "camera", STAMP)
+
+
+@pytest.mark.usefixtures("fake_tf2")
+def test_an_imu_of_another_frame_is_converted_through_tf(monkeypatch, scene):
+    """It is mounted turned to the left by a right angle: its roll is the vehicle's pitch."""
+    optical = SimpleNamespace(
+        transform=SimpleNamespace(
+            translation=SimpleNamespace(x=1.0, y=0.0, z=1.5),
+            rotation=SimpleNamespace(x=-0.5, y=0.5, z=-0.5, w=0.5),
+        )
+    )
+    turn = SimpleNamespace(
+        transform=SimpleNamespace(
+            translation=SimpleNamespace(x=0.3, y=0.1, z=0.2), rotation=turned(-math.pi / 2, "z")
+        )
+    )
+    between = {("imu_link", "base_link"): turn, ("base_link", "camera"): optical}
+    monkeypatch.setattr(FakeBuffer, "lookup_transform", lambda _, a, b, *__, **___: between[a, b])
+    asked = vehicle(attitude_source="imu", mounting_source="tf", attitude_slope_time=0.0)
+    message = imu(STAMP, 0.0)
+    message.header.frame_id = "imu_link"
+    # The vehicle's nose is down by 0.02 about its own left, which is the unit's forward axis.
+    message.orientation = turned(0.02, "x")
+    heard(asked, topics.IMU, message)
+    level = vehicle(mounting_source="tf").camera_at(scene.camera, "camera", STAMP)
+    tilted = asked.camera_at(scene.camera, "camera", STAMP)
+    assert tilted.mounting.pitch - level.mounting.pitch == pytest.approx(0.02)
+    assert tilted.mounting.roll == pytest.approx(level.mounting.roll)
+
+
 @pytest.mark.usefixtures("fake_tf2")
 def test_odometry_of_another_frame_is_converted_through_tf(monkeypatch):
     """The antenna is 2 m behind and turned to the left: base_link ahead and to its right."""
