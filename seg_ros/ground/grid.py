@@ -71,7 +71,7 @@ class DriveableGrid:
         rules: what counts as what.
 
     Raises:
-        SegRosError: the camera sees none of that ground.
+        SegRosError: the camera sees none of that ground, or its look-ups are beyond their limits.
 
     """
 

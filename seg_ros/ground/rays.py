@@ -16,6 +16,7 @@ moves (pitch, roll), it is filled again from the lens table, which is exact for 
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -54,6 +55,18 @@ _STEEPEST = math.radians(85.0)
 _LENS_NODES = 80
 _STRIDE = 8
 """Bins from one sample that is looked up in the lens table to the next; a line between them."""
+
+MOST_RAYS = MOST_BINS = 2**15 - 1
+"""Of a camera; the cells' blocks count them with 16 bits."""
+
+MOST_SAMPLES = 2**26
+"""Of all rays, 256 MiB of pixel numbers; a normal lens needs one for each pixel of the mask."""
+
+LONGEST = 5.0
+"""Seconds that filling the pixel table may take; for a 1280x720 camera it is some milliseconds."""
+
+_BLOCK = 2**21
+"""Samples that are filled between two looks at the clock."""
 
 _LENS_ERROR = 0.05
 """Pixels; what both interpolations may add up to, test_grid holds them to this."""
@@ -121,7 +134,7 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
         overhang: largest underside height of any class over the camera's height, 0 to < 1.
 
     Raises:
-        SegRosError: the camera sees no ground within the limits.
+        SegRosError: the camera sees no ground within the limits, or needs more rays than are laid.
 
     """
     mounting = camera.mounting
@@ -148,12 +161,19 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
             f"{mounting.z:g} m, pitch = {mounting.pitch:g} rad (positive looks down){error}, max "
             f"row span {max_row_span:g} m; change one of them or the grid"
         )
+    count = last - first
+    if count > MOST_RAYS or bins > MOST_BINS or count * bins > MOST_SAMPLES:
+        raise SegRosError(
+            f"the look-up table of this camera would have {count} x {bins} samples, for "
+            f"{camera.width}x{camera.height} pixels; at most {MOST_RAYS} x {MOST_BINS} and "
+            f"{MOST_SAMPLES} in all are made: check its calibration, or scale its images down"
+        )
     return Rays(
         foot=(mounting.x, mounting.y),
         height=mounting.z,
         heading=heading,
         first=first,
-        count=last - first,
+        count=count,
         step=step,
         pixel_angle=largest * (1 + _LENS_ERROR),
         steepest=nearest,
@@ -240,6 +260,9 @@ class PixelTable:
         camera: the calibration, for the size of the class mask.
         rays: whose samples.
 
+    Raises:
+        SegRosError: filling it takes longer than :data:`LONGEST`.
+
     """
 
     def __init__(self, camera: CameraModel, rays: Rays) -> None:
@@ -251,25 +274,38 @@ class PixelTable:
         self._inverse_ranges = rays.inverse_ranges
         self.pixels = np.empty((rays.count, rays.bins), np.int32)
         """Flat index of the pixel of each sample, -1 where there is none, (rays, bins) int32."""
-        self.aim(camera.mounting)
+        block = max(_BLOCK // rays.bins, 1)
+        self._aim(camera.mounting, 0, min(block, rays.count))  # numba may have to compile first
+        end = time.monotonic() + LONGEST
+        for first in range(block, rays.count, block):
+            self._aim(camera.mounting, first, min(first + block, rays.count))
+            if time.monotonic() > end:
+                raise SegRosError(
+                    f"the look-up table of this camera, {rays.count} x {rays.bins} samples, takes "
+                    f"longer than {LONGEST:g} s to make; scale its images down"
+                )
 
     def aim(self, mounting: Mounting) -> None:
         """Fill the table for a camera that is mounted like this."""
+        self._aim(mounting, 0, self._rays.count)
+
+    def _aim(self, mounting: Mounting, first: int, last: int) -> None:
+        """Fill the rows of some rays."""
         self.mounting = mounting
         rotation = mounting.base_from_optical
         to_foot = np.array([*self._rays.foot, 0.0]) - mounting.position
         kernel = partial(
             _aim_rays,
-            self._directions @ rotation[:2],
+            self._directions[first:last] @ rotation[:2],
             self._inverse_ranges,
             to_foot @ rotation,
             self._lens,
             self._origin,
             self._per_node,
             *self._size,
-            self.pixels,
+            self.pixels[first:last],
         )
-        run_in_bands(kernel, self._rays.count)
+        run_in_bands(kernel, last - first)
 
 
 def _lens_table(

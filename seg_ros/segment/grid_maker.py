@@ -47,23 +47,31 @@ class GridMaker:
         self.fusion: FusedGrid | None = None
         """Remembers grids over time when set; only placed grids are fused."""
         self._grid: DriveableGrid | None = None
+        self._refused: tuple[tuple[CameraModel, GridSpec, GridRules], str] | None = None
 
     @property
     def laid_for(self) -> CameraModel | None:
         """The camera that the look-ups were made for; they stay while it moves little."""
-        return self._grid and self._grid.camera
+        return self._grid.camera if self._grid is not None else None
 
     def lay(self, camera: CameraModel) -> None:
         """Make the look-ups for a camera, unless those there are serve it.
 
         Raises:
-            SegRosError: the camera sees none of the ground.
+            SegRosError: the camera sees none of the ground, or its look-ups are beyond a limit.
 
         """
         grid = self._grid
         same = grid is not None and (grid.spec, grid.rules) == (self.spec, self.rules)
         if grid is None or not same or not grid.serves(camera):
-            self._grid = DriveableGrid(self.spec, camera, self.labels, self.rules)
+            wanted = (camera, self.spec, self.rules)
+            if self._refused is not None and self._refused[0] == wanted:
+                raise SegRosError(self._refused[1])  # finding out again may take seconds
+            try:
+                self._grid = DriveableGrid(self.spec, camera, self.labels, self.rules)
+            except SegRosError as error:
+                self._refused = (wanted, str(error))
+                raise
 
     def make(
         self,

@@ -13,6 +13,7 @@ from grid_scenes import GRIDS, ID, LABELS, SCENES, Scene, box, camera, car, pole
 from naive_grid import naive_cells
 
 from seg_ros.errors import SegRosError
+from seg_ros.ground import rays
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import (
     FREE,
@@ -26,6 +27,7 @@ from seg_ros.ground.grid_spec import (
 )
 from seg_ros.ground.rays import PixelTable, lay_rays
 from seg_ros.labels import load_label_set
+from seg_ros.segment import grid_maker
 from seg_ros.synthetic import SyntheticDrive
 
 BARREL = ("plumb_bob", (-0.28, 0.07, 0.0002, 1.8e-5))
@@ -396,3 +398,47 @@ def test_profiles_are_values_a_message_can_carry():
     assert occupancy_values(cells, "nav2").tolist() == [[0, 100, -1]]
     assert occupancy_values(cells, "autoware").tolist() == [[1, 99, 50]]
     assert set(PROFILES) == {"nav2", "autoware"}
+
+
+def test_look_ups_have_a_size(monkeypatch):
+    cam = camera()
+    laid = lay_rays(cam, 45.0, 0.5, 0.4)
+    for name, value in (
+        ("MOST_SAMPLES", laid.count * laid.bins),
+        ("MOST_RAYS", laid.count),
+        ("MOST_BINS", laid.bins),
+    ):
+        with monkeypatch.context() as limit:
+            limit.setattr(rays, name, value)
+            assert lay_rays(cam, 45.0, 0.5, 0.4) == laid
+            limit.setattr(rays, name, value - 1)
+            with pytest.raises(SegRosError, match=f"{laid.count} x {laid.bins} samples, for 512x"):
+                lay_rays(cam, 45.0, 0.5, 0.4)
+
+
+def test_look_ups_have_a_time_and_are_filled_in_blocks_alike(monkeypatch):
+    cam = camera(roll=5.0)
+    laid = lay_rays(cam, 45.0, 0.5, 0.4)
+    whole = PixelTable(cam, laid).pixels
+    monkeypatch.setattr(rays, "_BLOCK", laid.bins * 7)
+    monkeypatch.setattr(rays, "LONGEST", 1e9)
+    np.testing.assert_array_equal(PixelTable(cam, laid).pixels, whole)
+    monkeypatch.setattr(rays, "LONGEST", -1.0)
+    with pytest.raises(SegRosError, match=f"{laid.count} x {laid.bins} samples, takes longer than"):
+        PixelTable(cam, laid)
+
+
+def test_look_ups_that_were_refused_are_not_tried_again_for_the_same_camera(monkeypatch):
+    tried = []
+
+    def refuse(*arguments):
+        tried.append(arguments[1])
+        raise SegRosError("too large")
+
+    monkeypatch.setattr(grid_maker, "DriveableGrid", refuse)
+    maker = grid_maker.GridMaker(LABELS)
+    cam = camera()
+    mask = np.zeros((cam.height, cam.width), np.uint8)
+    for one in (cam, cam, camera(roll=1.0), cam):
+        assert maker.make(mask, None, one).problem == "too large"
+    assert tried == [cam, camera(roll=1.0), cam]
