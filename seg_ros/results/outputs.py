@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,6 +40,10 @@ UNFINISHED = "UNFINISHED"
 """Folder of a replay that is going on, or was interrupted."""
 
 _RUN = "run.json"
+_MOVED = "moved"
+"""In the run's folder where all but :data:`_RUN` has been moved to its final place."""
+_LEFT = ".finished"
+"""What the run's folder is called while it is removed."""
 _SHEET_ROWS = 5
 _HIDDEN = ".unfinished."
 """With the number of the process that writes there, so that two runs do not meet."""
@@ -112,6 +116,7 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
         self.work = path / UNFINISHED
         self._run = run
         there = self.check(path, replace, resume)
+        shutil.rmtree(path / _LEFT, ignore_errors=True)  # killed while it was removed
         begun = self.work.exists()
         self.finished = resume and not begun and _RUN in there
         """Whether the run to be resumed had come to its end; it is published whole then."""
@@ -127,7 +132,7 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._unlock()
-            raise SegRosError(f"another process is writing into {path}") from None
+            raise SegRosError(_going_on(path)) from None
         except OSError as error:
             raise SegRosError(f"cannot write into {path}: {error.strerror or error}") from error
         try:
@@ -136,13 +141,15 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
                     self._move()
                     self.finished = True
                 return
-            if resume and begun and _RUN in there:  # interrupted when all of it had been moved
+            if resume and (self.work / _MOVED).exists() and _RUN in there:
                 self._check(path / _RUN)
-                shutil.rmtree(self.work)
+                self._remove()
                 self.finished = True
                 return
-            # First what says which run this is, or what is left would be resumed as that run's.
-            for left in sorted(self.work.iterdir(), key=lambda left: left.name != _RUN):
+            # First what says which run this is, or what is left would be resumed as that run's. A
+            # --replace that is killed before it says which it is has begun: it is begun anew.
+            order = {_RUN: 0, _MOVED: 1}
+            for left in sorted(self.work.iterdir(), key=lambda left: order.get(left.name, 2)):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             self._write_run({})
         except OSError as error:
@@ -166,7 +173,7 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
             raise SegRosError(f"{work} is not the folder of a run; move it out of the way")
         if work.exists() and not (replace or resume):
             if _is_locked(work):
-                raise SegRosError(f"another process is writing into {path}")
+                raise SegRosError(_going_on(path))
             raise SegRosError(
                 f"{path} holds a run that was interrupted; --resume it, or --replace it"
             )
@@ -245,9 +252,31 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
                 continue  # it was moved before a kill
             if target.exists():
                 target.replace(self.work / f"replaced.{name}")
+            if name == _RUN:
+                (self.work / _MOVED).touch()
             if name in names:
                 source.replace(target)
-        shutil.rmtree(self.work)
+        self._remove()
+
+    def _remove(self) -> None:
+        """Remove the run's folder: it is gone in one step, however much is in it."""
+        shutil.rmtree(self.path / _LEFT, ignore_errors=True)
+        shutil.rmtree(self.work.rename(self.path / _LEFT))
+
+
+def _going_on(path: Path) -> str:
+    """Say that a run is going on in a folder, and of which process where the system tells."""
+    process = ""
+    with suppress(OSError, ValueError, IndexError):
+        node = str((path / UNFINISHED).stat().st_ino)
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            _, kind, _, _, holder, file, *_ = line.split()  # see proc_locks(5)
+            if kind == "FLOCK" and file.rpartition(":")[2] == node and int(holder) > 0:
+                process = f" (process {holder})"
+    return (
+        f"{path}: a run is still going on there{process}; wait for it, or end it and go on with it "
+        "with --resume"
+    )
 
 
 def _is_locked(folder: Path) -> bool:

@@ -187,7 +187,7 @@ def test_only_the_same_run_is_resumed_and_a_finished_one_is_done(drive, whole, t
         run(drive, tmp_path, resume=True, options=ReplayOptions(mask="png"))
     with (
         job(drive, tmp_path, resume=True).folder(drive, drive.camera, replay_job.load_engine(0)[0]),
-        pytest.raises(SegRosError, match="another process is writing into"),
+        pytest.raises(SegRosError, match="a run is still going on there"),
     ):
         run(drive, tmp_path, resume=True)
     run(drive, tmp_path, replace=True)

@@ -67,11 +67,11 @@ def test_a_kill_at_any_step_leaves_a_run_that_is_gone_on_with(tmp_path, replace)
             break
         after = content(out)
         if "run.json" in after:  # what says that it is whole is right
-            found = {n: text for n, text in after.items() if not n.startswith(UNFINISHED)}
+            found = {n: text for n, text in after.items() if not n.startswith((UNFINISHED, "."))}
             assert found in (before, whole), step
+        begun = (out / UNFINISHED).exists() or after.get("run.json") != before.get("run.json")
         replay(out, "new", NEW, resume=True)
         # Killed before the new run had begun, it is the old one that was the same and is whole.
-        begun = f"{UNFINISHED}/run.json" in after or after.get("run.json") != before.get("run.json")
         assert content(out) == (whole if begun or not replace else before), step
     else:
         pytest.fail("it never ended")
@@ -80,8 +80,12 @@ def test_a_kill_at_any_step_leaves_a_run_that_is_gone_on_with(tmp_path, replace)
 
 
 def test_a_folder_that_is_written_into_is_not_called_interrupted(tmp_path):
-    with ReplayFolder(tmp_path, RUN), pytest.raises(SegRosError, match="another process is writ"):
+    with ReplayFolder(tmp_path, RUN), pytest.raises(SegRosError) as error:
         ReplayFolder.check(tmp_path, replace=False, resume=False)
+    assert str(error.value) == (
+        f"{tmp_path}: a run is still going on there (process {os.getpid()}); wait for it, or end "
+        "it and go on with it with --resume"
+    )
     with pytest.raises(SegRosError, match="holds a run that was interrupted"):
         ReplayFolder.check(tmp_path, replace=False, resume=False)
     lock = os.open(tmp_path / UNFINISHED, os.O_RDONLY)
@@ -104,3 +108,23 @@ def test_what_an_earlier_run_had_more_is_not_left_beside_the_new(tmp_path):
     replay(tmp_path, "new", NEW, replace=True)
     assert sorted(content(tmp_path)) == sorted([*NEW, "result/result.mcap", "run.json"])
     assert json.loads((tmp_path / "run.json").read_text())["about"] == {"text": "new"}
+
+
+def test_a_replacement_of_an_interrupted_run_never_goes_on_with_that(tmp_path):
+    """From the first step on with which something of the old run is gone."""
+    for step in range(1, 200):
+        out = tmp_path / str(step)
+        with ReplayFolder(out, RUN) as folder:
+            (folder.work / "overlay.mp4").write_text("old overlay.mp4")
+        before = content(out)
+        if not killed(step, lambda out=out: replay(out, "new", NEW, replace=True)):
+            break
+        after = content(out)
+        replay(out, "new", NEW, resume=True)
+        old = {"overlay.mp4": "old overlay.mp4"} if after == before else {}
+        names = ("run.json", "result/result.mcap", *NEW)
+        assert content(out).keys() == {*names, *old}, step
+        assert content(out)["report.html"] == "new report.html", step
+    else:
+        pytest.fail("it never ended")
+    assert step > 20
