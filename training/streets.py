@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import yaml
 
 from seg_ros.errors import SegRosError
@@ -35,8 +36,8 @@ RECIPE = Path(__file__).with_name("streets.yaml")
 
 
 def synthetic(config: dict[str, Any], size: Sequence[int], seed: int) -> Iterator[Frame]:
-    """Render the synthetic world's frames."""
-    from seg_ros.synthetic import SyntheticDrive
+    """Render the synthetic world's frames: of the street, and of open roads that all differ."""
+    from seg_ros.synthetic import SyntheticDrive, draw_camera, draw_place
 
     street = config["street"]
     for number in range(street["drives"]):
@@ -49,6 +50,21 @@ def synthetic(config: dict[str, Any], size: Sequence[int], seed: int) -> Iterato
         )
         for frame in drive:
             source = f"synthetic/street/{seed + number}/{frame.index}"
+            yield Frame(frame.image, frame.class_mask, source, "synthetic")
+    for number in range(config["open"]["drives"]):
+        rng = np.random.default_rng([seed, number])
+        camera = draw_camera(rng, size[1], size[0])
+        drive = SyntheticDrive(
+            frames=config["open"]["frames"],
+            width=size[1],
+            height=size[0],
+            rate=config["open"]["rate"],
+            seed=number,
+            camera=camera,
+            place=draw_place(rng, camera),
+        )
+        for frame in drive:
+            source = f"synthetic/open/{number}/{frame.index}"
             yield Frame(frame.image, frame.class_mask, source, "synthetic")
 
 

@@ -13,7 +13,12 @@ every pixel and the truth in the ground plane, so the three agree by constructio
 
 Frames follow REP 103: base_link is x forward, y left, z up with its origin on the road surface; the
 camera's optical frame is z forward, x right, y down. Pixel centres lie at integers; a camera with
-distortion is drawn as a pinhole and bent. Class ids are those of the `camvid` label set.
+distortion is drawn as a pinhole and bent. Class ids are those of the `camvid` label set, on open
+roads those of `streets`, which adds terrain and the own vehicle.
+
+An open road (`Place`, drawn by `draw_place`) takes the street's place: a highway or a country road
+through fields and woods, by day or night, all of its ground at z = 0. Where it is paved is one
+function of path coordinates (`road.is_paved`), which picture, mask and truth share.
 
 Where to look, each importing from those above it only:
 
@@ -23,8 +28,10 @@ Where to look, each importing from those above it only:
 * `camera`: the camera and its projection;
 * `meshes`: faces and what they are packed into;
 * `cars`, `people`, `trees`, `objects`: what stands there, as meshes;
-* `layout`: where all of them are;
-* `textures`, `light`, `materials`: how things look;
+* `roadside`, `ego`: what stands along open roads, and the own bonnet, as meshes;
+* `plan`, `layout`: where all of them are in the street;
+* `weather`, `place`, `layout_open`: the same for open roads;
+* `textures`, `light`, `materials`, `terrain`: how things look;
 * `raster`: which face is seen at a pixel, and where shadows fall;
 * `shading`: the pixel's colour and class;
 * `lens`: distortion;
@@ -32,6 +39,7 @@ Where to look, each importing from those above it only:
 * `scene`: the drive, which puts it together.
 """
 
+from seg_ros.synthetic.place import Place, draw_camera, draw_place
 from seg_ros.synthetic.scene import SyntheticDrive, SyntheticFrame
 from seg_ros.synthetic.street import EGO_OFFSET, EGO_SPEED, KERB_HEIGHT, ROAD_HALF_WIDTH
 
@@ -40,6 +48,9 @@ __all__ = [
     "EGO_SPEED",
     "KERB_HEIGHT",
     "ROAD_HALF_WIDTH",
+    "Place",
     "SyntheticDrive",
     "SyntheticFrame",
+    "draw_camera",
+    "draw_place",
 ]

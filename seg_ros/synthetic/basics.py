@@ -28,6 +28,7 @@ TERRAIN, EGO = 11, 12
 # Materials of faces.
 PLAIN, FACADE, WALL, ROOF, LEAVES, GLASS, BOARDS, RAILING = range(8)
 WHEEL, SIGN_FACE, PAINT, UNDERSIDE, LAMP, MASONRY = range(8, 14)
+HEADLAMP, TUBE, REFLECTOR, TURF, SOIL, METAL, BOARD = range(14, 21)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -85,3 +86,12 @@ def triple(values: Sequence[float] | Floats) -> Triple:
 def wrap(value: float, period: float) -> float:
     """Return value modulo period, several times faster than %."""
     return value - period * math.floor(value / period)
+
+
+@compiled
+def hashed(a: int, b: int, c: int) -> float:
+    """Three integers -> a repeatable number in [0, 1)."""
+    h = (a * 73856093) ^ (b * 19349663) ^ (c * 83492791)
+    h = ((h ^ (h >> 13)) * 1274126177) & 0x7FFFFFFF
+    h = ((h ^ (h >> 15)) * 668265263) & 0x7FFFFFFF
+    return (h ^ (h >> 16)) / 2147483648.0

@@ -13,7 +13,7 @@ from seg_ros.synthetic.meshes import OWN_PAINT, Mesh
 _OPAL = linear(222, 224, 224)
 
 
-class _CarShape(NamedTuple):
+class CarShape(NamedTuple):
     """A car [m]: (x, low, high, half width) per station along it, its cabin, and its wheels."""
 
     stations: tuple[tuple[float, float, float, float], ...]
@@ -23,7 +23,7 @@ class _CarShape(NamedTuple):
 
 
 CARS = (
-    _CarShape(  # hatchback
+    CarShape(  # hatchback
         (
             (-1.95, 0.32, 0.84, 0.78),
             (-1.82, 0.175, 0.93, 0.85),
@@ -36,7 +36,7 @@ CARS = (
         1.46,
         (-1.22, 1.25),
     ),
-    _CarShape(  # saloon
+    CarShape(  # saloon
         (
             (-2.25, 0.32, 0.86, 0.78),
             (-2.10, 0.175, 0.95, 0.86),
@@ -49,7 +49,7 @@ CARS = (
         1.42,
         (-1.35, 1.40),
     ),
-    _CarShape(  # off-roader
+    CarShape(  # off-roader
         (
             (-2.15, 0.42, 1.00, 0.82),
             (-2.02, 0.25, 1.06, 0.90),
@@ -62,7 +62,7 @@ CARS = (
         1.74,
         (-1.32, 1.35),
     ),
-    _CarShape(  # van
+    CarShape(  # van
         (
             (-2.45, 0.38, 1.06, 0.86),
             (-2.36, 0.21, 1.12, 0.92),
@@ -90,20 +90,20 @@ CAR_PAINTS = (
 )
 
 
-def car_mesh(shape: _CarShape) -> Mesh:
-    """Build a car that faces +x, in its thing's paint."""
+def car_mesh(shape: CarShape, front_lamp: int = GLASS) -> Mesh:
+    """Build a car that faces +x, in its thing's paint; its front lamps are of that material."""
     mesh = Mesh(CAR)
     _car_body(mesh, shape)
     _car_cabin(mesh, shape)
     for x in shape.axles:
         for side in (-1.0, 1.0):
             _car_wheel(mesh, x, side, max(s[3] for s in shape.stations))
-    _car_ends(mesh, shape)
+    _car_ends(mesh, shape, front_lamp)
     mesh.stand_on_outline()
     return mesh
 
 
-def _car_body(mesh: Mesh, shape: _CarShape) -> None:
+def _car_body(mesh: Mesh, shape: CarShape) -> None:
     """Loft the lower body over its stations; a dark box hangs under it."""
     sections = []
     for x, low, high, half in shape.stations:
@@ -124,7 +124,7 @@ def _car_body(mesh: Mesh, shape: _CarShape) -> None:
     mesh.box((-length, -0.78, low - 0.08), (length, 0.78, low + 0.1), linear(20, 20, 20))
 
 
-def _car_cabin(mesh: Mesh, shape: _CarShape) -> None:
+def _car_cabin(mesh: Mesh, shape: CarShape) -> None:
     rear, roof_rear, roof_front, front = shape.cabin
     # The beltline follows the body's shoulder, the cabin starts just inside the body.
     base, base_half = shape.stations[2][2] - 0.03, 0.90 * shape.stations[2][3]
@@ -190,7 +190,7 @@ def _car_wheel(mesh: Mesh, x: float, side: float, half: float) -> None:
     mesh.face(rim[::-1] if side > 0 else rim, linear(16, 16, 16))
 
 
-def _car_ends(mesh: Mesh, shape: _CarShape) -> None:
+def _car_ends(mesh: Mesh, shape: CarShape, front_lamp: int) -> None:
     """Lamps, number plates, bumpers and grille on the flat rear and front."""
     for end, sign in ((shape.stations[0], -1.0), (shape.stations[-1], 1.0)):
         x, low, high, half = end
@@ -198,7 +198,7 @@ def _car_ends(mesh: Mesh, shape: _CarShape) -> None:
         tall = high - low
         bumper = (-0.86 * half, 0.86 * half, low + 0.02, low + 0.26 * tall)
         _end_patch(mesh, x, sign, bumper, linear(40, 40, 40))
-        lamp, material = (linear(34, 28, 138), LAMP) if sign < 0 else (_OPAL, GLASS)
+        lamp, material = (linear(34, 28, 138), LAMP) if sign < 0 else (_OPAL, front_lamp)
         for side in (-1.0, 1.0):
             y0, y1 = sorted((side * 0.60 * half, side * 0.88 * half))
             place = (y0, y1, low + 0.56 * tall, low + 0.90 * tall)

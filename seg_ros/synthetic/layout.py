@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from seg_ros.synthetic.basics import Floats, Triple, linear
 from seg_ros.synthetic.cars import CAR_PAINTS, CARS, car_mesh
-from seg_ros.synthetic.meshes import Mesh
 from seg_ros.synthetic.objects import (
     building_mesh,
     fence_mesh,
@@ -19,6 +16,7 @@ from seg_ros.synthetic.objects import (
     slab_mesh,
 )
 from seg_ros.synthetic.people import CLOTHES, PHASES, cyclist_mesh, pedestrian_mesh
+from seg_ros.synthetic.plan import Placement, Plan
 from seg_ros.synthetic.street import (
     BLOCK,
     BRIDGE_END,
@@ -40,49 +38,15 @@ _HOUSE_BACK = FACADE_OFFSET + 9.0
 """Distance [m] from the centre line to the backs of the buildings."""
 
 
-class Placement(NamedTuple):
-    """Something in the street: its mesh (or meshes, one per phase of its gait) and where it is.
-
-    It stands at path coordinates (s, d) at time 0 and moves with `speed` [m/s] along s; `turn` is
-    its heading relative to the path. `fixed`, if set, is its world pose (x, y, heading) instead.
-    """
-
-    meshes: tuple[int, ...]
-    s: float = 0.0
-    d: float = 0.0
-    base: float = 0.0
-    speed: float = 0.0
-    turn: float = 0.0
-    paint: Triple = (0.0, 0.0, 0.0)
-    pace: float = 0.0  # steps per second
-    sway: float = 0.0  # amplitude [m] of a slow change of s
-    fixed: Triple | None = None
-    far_mesh: int | None = None  # seen from far away; has the same footprint
-
-    def pose(self, path: Floats, time: float) -> tuple[float, float, float, float]:
-        """World x, y, z and heading at a time [s]."""
-        if self.fixed is not None:
-            x, y, heading = self.fixed
-            return x, y, self.base, heading
-        s = self.s + self.speed * time + self.sway * math.sin(0.55 * time)
-        x, y, heading = path_pose(path, s, self.d)
-        return x, y, self.base, heading + self.turn
-
-
-class Layout:
+class Layout(Plan):
     """Builds meshes and placements for the street from -_BEHIND to `end` [m]."""
 
     def __init__(self, seed: int, end: float, duration: float) -> None:
-        self.seed, self.end, self.duration = seed, end, duration
-        self.path = make_path(math.ceil(end / BLOCK) + 1)
-        self.meshes: list[Mesh] = []
-        self.placements: list[Placement] = []
-        self.blocks: list[Floats] = []
-        self.block_heights: list[tuple[float, float]] = []
+        super().__init__(seed, end, duration, make_path(math.ceil(end / BLOCK) + 1))
         self._trees = self._add_trees()
-        self._cars = [self._add(car_mesh(shape)) for shape in CARS]
+        self.cars = [self.add(car_mesh(shape)) for shape in CARS]
         self._figures = [
-            tuple(self._add(pedestrian_mesh(who, phase)) for phase in range(PHASES))
+            tuple(self.add(pedestrian_mesh(who, phase)) for phase in range(PHASES))
             for who in range(len(CLOTHES))
         ]
         for side in (-1.0, 1.0):
@@ -93,42 +57,18 @@ class Layout:
         self._bridges()
         self._traffic()
 
-    def _rng(self, *key: int) -> np.random.Generator:
-        # A stream per purpose, read in order of s: a longer drive starts with the same street.
-        return np.random.default_rng([self.seed, *key])
-
-    def _add(self, mesh: Mesh) -> int:
-        self.meshes.append(mesh)
-        return len(self.meshes) - 1
-
     def _add_trees(self) -> list[tuple[int, int]]:
         """Trees as pairs of meshes: one to see from near, one from far."""
-        rng = self._rng(0)
+        rng = self.rng(0)
         trees = []
         for _ in range(4):
             height, spread = rng.uniform(6.5, 9.0), rng.uniform(1.8, 2.6)
             near, far = (tree_mesh(rng, height, spread, clumps) for clumps in (480, 90))
-            trees.append((self._add(near), self._add(far)))
+            trees.append((self.add(near), self.add(far)))
         return trees
 
-    def _base(self, side: float, s0: float, s1: float, near: float, far: float) -> Floats:
-        """Corners (4, 2) in the world, counter-clockwise, the edge towards the street first."""
-        front = [path_pose(self.path, s, side * near)[:2] for s in (s0, s1)]
-        back = [path_pose(self.path, s, side * far)[:2] for s in (s1, s0)]
-        base = np.array(front + back)
-        return base if side > 0 else base[[1, 0, 3, 2]]
-
-    def _stand(self, mesh: Mesh) -> None:
-        """Place a mesh built in world coordinates, moving its frame to its middle."""
-        middle = np.mean(np.concatenate(mesh.corners)[:, :2], axis=0)
-        shift = np.append(middle, 0.0)
-        mesh.corners = [points - shift for points in mesh.corners]
-        mesh.footprint = mesh.footprint - middle
-        fixed = (float(middle[0]), float(middle[1]), 0.0)
-        self.placements.append(Placement((self._add(mesh),), fixed=fixed))
-
     def _houses(self, side: float) -> None:
-        rng = self._rng(1, int(side > 0))
+        rng = self.rng(1, int(side > 0))
         s = -_BEHIND
         while s < self.end:
             if _near_bridge(s, s + 3.0):
@@ -143,23 +83,23 @@ class Layout:
             if gap:
                 self._garden(side, s, stop, style)
             else:
-                base = self._base(side, s, stop, FACADE_OFFSET, _HOUSE_BACK)
-                self._stand(building_mesh(base, high, rise, style))
+                base = self.base(side, s, stop, FACADE_OFFSET, _HOUSE_BACK)
+                self.stand(building_mesh(base, high, rise, style))
                 self.blocks.append(base)
                 self.block_heights.append((0.0, high + 0.5 * rise))
             s = stop
 
     def _garden(self, side: float, s0: float, s1: float, style: int) -> None:
         """Fill a gap between houses: a fence along the pavement, trees, and a house at the back."""
-        rng = self._rng(2, int(side > 0), style)
+        rng = self.rng(2, int(side > 0), style)
         ends = [path_pose(self.path, s, side * (FACADE_OFFSET + 0.2))[:2] for s in (s0, s1)]
         high = rng.uniform(1.1, 1.7)
-        self._stand(fence_mesh(np.array(ends[0]), np.array(ends[1]), high, style))
+        self.stand(fence_mesh(np.array(ends[0]), np.array(ends[1]), high, style))
         for s in np.arange(s0 + 1.8, s1 - 1.0, 2.8):
             d = side * (FACADE_OFFSET + rng.uniform(2.6, 4.2))
             self._plant(rng, float(s), d)
-        base = self._base(side, s0 - 2.0, s1 + 2.0, FACADE_OFFSET + 11.0, FACADE_OFFSET + 19.0)
-        self._stand(building_mesh(base, rng.uniform(8.0, 11.0), 2.5, style + 1))
+        base = self.base(side, s0 - 2.0, s1 + 2.0, FACADE_OFFSET + 11.0, FACADE_OFFSET + 19.0)
+        self.stand(building_mesh(base, rng.uniform(8.0, 11.0), 2.5, style + 1))
 
     def _plant(self, rng: np.random.Generator, s: float, d: float) -> None:
         near, far = self._trees[int(rng.integers(len(self._trees)))]
@@ -168,9 +108,9 @@ class Layout:
 
     def _furniture(self, side: float) -> None:
         """Lamp posts, signs and street trees along the kerb."""
-        rng = self._rng(3, int(side > 0))
-        lamp, post = self._add(lamp_post_mesh()), self._add(sign_post_mesh())
-        faces = [self._add(sign_face_mesh(style)) for style in range(4)]
+        rng = self.rng(3, int(side > 0))
+        lamp, post = self.add(lamp_post_mesh()), self.add(sign_post_mesh())
+        faces = [self.add(sign_face_mesh(style)) for style in range(4)]
         d = side * (ROAD_HALF_WIDTH + 0.55)
         s = -_BEHIND + (14.0 if side > 0 else 0.0)
         while s < self.end:
@@ -187,7 +127,7 @@ class Layout:
             s += 28.0
 
     def _parked_cars(self, side: float) -> None:
-        rng = self._rng(4, int(side > 0))
+        rng = self.rng(4, int(side > 0))
         s = -_BEHIND
         while s < self.end:
             s += rng.uniform(5.6, 6.6) if rng.random() < 0.5 else rng.uniform(12.0, 34.0)
@@ -196,14 +136,10 @@ class Layout:
             turn = (0.0 if side < 0 else math.pi) + rng.uniform(-0.02, 0.02)
             if ZEBRA_START - 5.0 < s % BLOCK < ZEBRA_START + 8.0:
                 continue
-            self._car(car, paint, Placement((), s, d, turn=turn))
-
-    def _car(self, car: int, paint: int, place: Placement) -> None:
-        colour = linear(*CAR_PAINTS[paint])
-        self.placements.append(place._replace(meshes=(self._cars[car],), paint=colour))
+            self.car(car, paint, Placement((), s, d, turn=turn))
 
     def _people(self, side: float) -> None:
-        rng = self._rng(5, int(side > 0))
+        rng = self.rng(5, int(side > 0))
         s = -_BEHIND
         while s < self.end + 1.5 * self.duration:
             s += rng.uniform(4.0, 17.0)
@@ -217,29 +153,28 @@ class Layout:
     def _bridges(self) -> None:
         for block in range(math.ceil(self.end / BLOCK)):
             s0, s1 = block * BLOCK + BRIDGE_START, block * BLOCK + BRIDGE_END
-            left = self._base(1.0, s0, s1, FACADE_OFFSET, _HOUSE_BACK)
-            right = self._base(-1.0, s0, s1, FACADE_OFFSET, _HOUSE_BACK)
-            deck = self._base(1.0, s0, s1, -_HOUSE_BACK, _HOUSE_BACK)
-            self._stand(slab_mesh(left, 0.0, 5.3, standing=True))
-            self._stand(slab_mesh(right, 0.0, 5.3, standing=True))
-            self._stand(slab_mesh(deck, 5.3, 7.2, standing=False))
+            left = self.base(1.0, s0, s1, FACADE_OFFSET, _HOUSE_BACK)
+            right = self.base(-1.0, s0, s1, FACADE_OFFSET, _HOUSE_BACK)
+            deck = self.base(1.0, s0, s1, -_HOUSE_BACK, _HOUSE_BACK)
+            self.stand(slab_mesh(left, 0.0, 5.3, standing=True))
+            self.stand(slab_mesh(right, 0.0, 5.3, standing=True))
+            self.stand(slab_mesh(deck, 5.3, 7.2, standing=False))
             self.blocks += [left, right, deck]
             self.block_heights += [(0.0, 5.3), (0.0, 5.3), (5.3, 7.2)]
 
     def _traffic(self) -> None:
         """Add cars ahead in the ego lane, oncoming cars, and cyclists at the lanes' edges."""
-        self._car(0, 4, Placement((), 17.0, EGO_OFFSET, speed=EGO_SPEED, sway=4.0))
-        self._car(1, 0, Placement((), 62.0, EGO_OFFSET, speed=EGO_SPEED, sway=5.0))
-        rng = self._rng(6)
+        self.car(0, 4, Placement((), 17.0, EGO_OFFSET, speed=EGO_SPEED, sway=4.0))
+        self.car(1, 0, Placement((), 62.0, EGO_OFFSET, speed=EGO_SPEED, sway=5.0))
+        rng = self.rng(6)
         s = 8.0
         while s < self.end + EGO_SPEED * self.duration:
             s += rng.uniform(22.0, 60.0)
             car, paint = int(rng.integers(len(CARS))), int(rng.integers(len(CAR_PAINTS)))
             place = Placement((), s, -EGO_OFFSET, speed=-EGO_SPEED, turn=math.pi)
-            self._car(car, paint, place)
+            self.car(car, paint, place)
         riders = [
-            tuple(self._add(cyclist_mesh(who, phase)) for phase in range(PHASES))
-            for who in range(3)
+            tuple(self.add(cyclist_mesh(who, phase)) for phase in range(PHASES)) for who in range(3)
         ]
         for k in range(math.ceil((self.end + 4.5 * self.duration) / 80.0)):
             with_us = Placement(riders[k % 3], 40.0 + 80.0 * k, -3.25, speed=4.5, pace=5.0)

@@ -41,6 +41,11 @@ class Light(NamedTuple):
     cloud: float  # 0 clear .. 1 overcast
     dusk: float  # 0 day .. 1 lamps are lit
     gain: float
+    haze: float = 420.0  # distance [m] at which it hides half of what there is
+    reach: float = 3.0  # how far a shadow may fall, in radii of what throws it
+    halo: float = 0.0  # brightness of the sky about the sun
+    beam: float = 0.0  # the vehicle's own headlights
+    beam_pose: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 0.0)  # x, y, cosine, sine
 
 
 # Per place along a block [m]: sun, sky light, warmth, cloud, dusk, exposure. The bridge lets the
@@ -70,17 +75,36 @@ def light_at(s: float) -> Light:
     sun, sky, warmth, cloud, dusk, gain = (
         float(np.interp(place, _LIGHT_KEYS[:, 0], _LIGHT_KEYS[:, k])) for k in range(1, 7)
     )
-    flat = math.cos(_SUN_HEIGHT)
-    to_sun = [flat * math.cos(_SUN_HEADING), flat * math.sin(_SUN_HEADING), math.sin(_SUN_HEIGHT)]
-    white = np.array([1.0, 1.0, 1.0])
     sunlight = np.array([0.82, 0.95, 1.03])
+    to_sun = sun_direction(_SUN_HEADING, _SUN_HEIGHT)
+    return make_light(to_sun, sun * sunlight, sun, sky, warmth, cloud, dusk, gain)
+
+
+def sun_direction(heading: float, height: float) -> Triple:
+    """Return the unit vector towards the sun from its heading and height over the horizon [rad]."""
+    flat = math.cos(height)
+    return flat * math.cos(heading), flat * math.sin(heading), math.sin(height)
+
+
+def make_light(
+    to_sun: Triple,
+    sunlight: Floats,
+    sun: float,
+    sky: float,
+    warmth: float,
+    cloud: float,
+    dusk: float,
+    gain: float,
+) -> Light:
+    """Light from the sun's, its brightness and that of the sky, and the air's colour and cover."""
+    white = np.array([1.0, 1.0, 1.0])
     cool, dull, warm = np.array([1.20, 1.02, 0.90]), white, np.array([0.86, 0.96, 1.10])
     tint = cool + cloud * (dull - cool)
     brightness = sky * 1.95
     blue = np.array([0.92, 0.72, 0.52]) + cloud * np.array([-0.2, -0.05, 0.1])
     return Light(
-        to_sun=triple(to_sun),
-        sun=triple(sun * sunlight),
+        to_sun=to_sun,
+        sun=triple(sunlight),
         above=triple(sky * tint),
         below=triple(0.38 * sky * white + 0.09 * sun * white),
         zenith=triple(brightness * blue),
@@ -177,6 +201,21 @@ def ground_light(
 
 
 @compiled
+def headlight(light: Light, x: float, y: float, z: float) -> float:
+    """Brightness of the own headlights' low beam at a world point."""
+    bx, by, c, sn = light.beam_pose
+    ahead, left = c * (x - bx) + sn * (y - by), c * (y - by) - sn * (x - bx)
+    if ahead <= 0.2:
+        return 0.0
+    side = (left + 0.03 * ahead) / (1.2 + 0.24 * ahead)
+    share = ahead / (ahead + 3.0) / (1.0 + (ahead / 24.0) ** 2.2)
+    # It is cut off above; what the road scatters reaches higher.
+    above = max(z - 0.7, 0.0) / (0.15 + 0.02 * ahead)
+    share *= 0.05 + 0.95 * math.exp(-above * above)
+    return float(light.beam * share * (0.06 + 0.94 * math.exp(-side * side)))
+
+
+@compiled
 def add_mirror(
     light: Light,
     normal: Triple,
@@ -225,7 +264,12 @@ def _sky_colour(texels: Bytes, light: Light, dx: float, dy: float, dz: float) ->
     g = light.horizon[1] + blend * (light.zenith[1] - light.horizon[1])
     r = light.horizon[2] + blend * (light.zenith[2] - light.horizon[2])
     white = cloud * max(light.horizon[0], max(light.horizon[1], light.horizon[2])) * 1.25
-    return b + puff * (white - b), g + puff * (white - g), r + puff * (white - r)
+    b, g, r = b + puff * (white - b), g + puff * (white - g), r + puff * (white - r)
+    if light.halo > 0.0:
+        near = dx * light.to_sun[0] + dy * light.to_sun[1] + dz * light.to_sun[2]
+        glow = light.halo * (0.004 / (1.004 - near) + 0.12 * max(near, 0.0) ** 8)
+        b, g, r = b + 0.7 * glow, g + 0.9 * glow, r + glow
+    return b, g, r
 
 
 @kernel

@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 
 from seg_ros.synthetic.basics import (
+    BOARD,
     BOARDS,
     FACADE,
     GLASS,
+    HEADLAMP,
     LAMP,
     LEAVES,
     MASONRY,
+    METAL,
     PAINT,
     RAILING,
     ROOF,
     SIGN_FACE,
+    SOIL,
+    TURF,
     WALL,
     WHEEL,
     Triple,
     compiled,
+    hashed,
     linear,
     wrap,
 )
@@ -31,16 +37,8 @@ from seg_ros.synthetic.street import (
     ROAD_HALF_WIDTH,
     ZEBRA_START,
 )
+from seg_ros.synthetic.terrain import cover_of
 from seg_ros.synthetic.textures import BRICK, FOLIAGE, PLASTER, SLATES, WOOD
-
-
-@compiled
-def _hash(a: int, b: int, c: int) -> float:
-    """Three integers -> a repeatable number in [0, 1)."""
-    h = (a * 73856093) ^ (b * 19349663) ^ (c * 83492791)
-    h = ((h ^ (h >> 13)) * 1274126177) & 0x7FFFFFFF
-    h = ((h ^ (h >> 15)) * 668265263) & 0x7FFFFFFF
-    return (h ^ (h >> 16)) / 2147483648.0
 
 
 @compiled
@@ -100,10 +98,10 @@ def _facade(
     storey = (high - 0.6) / floors
     row = min(int(v / storey), floors - 1)
     up = v - row * storey
-    cell = _hash(house, column, row)
+    cell = hashed(house, column, row)
     if not street and (column + house) % 3 != 0:
         return b, g, r, 0.0, 0.0
-    shop = street and _hash(house, 77, 5) < 0.45
+    shop = street and hashed(house, 77, 5) < 0.45
     if row == 0 and shop:
         if up > 2.55:
             if up > storey - 0.1:
@@ -114,12 +112,12 @@ def _facade(
             return 0.07, 0.06, 0.06, 0.0, 0.0
         if up < 0.8:
             return 0.10, 0.08, 0.07, 0.02, 0.0
-        shelf = _hash(house, int(1.4 * u), int(1.5 * up))
+        shelf = hashed(house, int(1.4 * u), int(1.5 * up))
         goods = 0.02 if shelf < 0.5 else 0.03 + 0.14 * wrap(9.0 * shelf, 1.0)
         return 0.8 * goods, 0.9 * goods, goods, 0.12, 0.8
     if row == 0 and street and column == house % bays:
         if abs(across - 0.5 * bay) < 0.52 and up < 2.2:
-            hue = _hash(house, 1, 2)
+            hue = hashed(house, 1, 2)
             if up > 1.85:
                 return 0.02, 0.02, 0.02, 0.2, 0.7
             return (
@@ -132,7 +130,7 @@ def _facade(
         if abs(across - 0.5 * bay) < 0.64 and up < 2.32:
             return 0.5, 0.52, 0.52, 0.0, 0.0
         return b, g, r, 0.0, 0.0
-    half = 0.36 + 0.26 * _hash(house, 11, 4)
+    half = 0.36 + 0.26 * hashed(house, 11, 4)
     low, top = 0.85, min(2.45, storey - 0.4)
     if abs(across - 0.5 * bay) < half and up > low and up < top:
         wb, wg, wr, mirror = _window(
@@ -164,6 +162,18 @@ def _sign_colour(u: float, v: float, wide: float, style: int) -> Triple:
 
 
 @compiled
+def _board_colour(u: float, v: float, wide: float, high: float, paint: Triple) -> Triple:
+    """Colour of a direction sign: a border, and rows of something like letters."""
+    edge = min(min(u, wide - u), min(v, high - v))
+    line = wrap(v, 0.62)
+    letter = hashed(int(u / 0.13), int(v / 0.62), int(100.0 * wide))
+    inside = edge > 0.25 and line > 0.16 and line < 0.46 and u < wide * (0.45 + 0.4 * letter)
+    if (edge > 0.05 and edge < 0.11) or (inside and letter > 0.35 and wrap(u, 0.13) < 0.09):
+        return 0.70, 0.70, 0.70
+    return paint
+
+
+@compiled
 def face_tile(material: int, style: int) -> int:
     """Texture of a face, -1 for none."""
     if material in (FACADE, WALL):
@@ -172,7 +182,9 @@ def face_tile(material: int, style: int) -> int:
         return SLATES
     if material == MASONRY:
         return BRICK
-    if material in (LEAVES, RAILING):
+    if material == SOIL:
+        return PLASTER
+    if material in (LEAVES, RAILING, TURF):
         return FOLIAGE
     return WOOD if material == BOARDS else -1
 
@@ -215,6 +227,12 @@ def face_reflectance(
         b, g, r = _sign_colour(u, v, wide, style)
     elif material == PAINT:
         mirror = 0.10
+    elif material == METAL:
+        mirror = 0.05
+    elif material == HEADLAMP:
+        lamp = 1.0
+    elif material == BOARD:
+        b, g, r = _board_colour(u, v, wide, high, paint)
     elif material == GLASS:
         mirror = 0.20
     elif material == LAMP:
@@ -223,33 +241,25 @@ def face_reflectance(
 
 
 @compiled
-def _line_cover(distance: float, half: float, footprint: float) -> float:
-    """Share of a pixel of size `footprint` that a painted line of half width `half` covers."""
-    size = max(footprint, 0.004)
-    inner = min(distance + 0.5 * size, half) - max(distance - 0.5 * size, -half)
-    return min(max(inner / size, 0.0), 1.0)
-
-
-@compiled
 def _marking(s: float, d: float, along: float, across: float) -> float:
     """Cover of road paint at (s, d) for a pixel `along` x `across` metres in size."""
     cover, side, reach = 0.0, abs(d), 0.06 + 0.5 * max(across, 0.004)
     place = wrap(s, BLOCK)
     if side < reach:
-        cover = _line_cover(d, 0.06, across) * _line_cover(wrap(s, 6.0) - 3.0, 1.5, along)
+        cover = cover_of(d, 0.06, across) * cover_of(wrap(s, 6.0) - 3.0, 1.5, along)
     elif side > EDGE_LINE - reach and side < ROAD_HALF_WIDTH - 0.3:
-        cover = _line_cover(side - EDGE_LINE, 0.06, across)
+        cover = cover_of(side - EDGE_LINE, 0.06, across)
         if side > EDGE_LINE:  # the ends of parking bays
-            cover = max(cover, _line_cover(wrap(s, 6.4) - 3.2, 0.05, along))
+            cover = max(cover, cover_of(wrap(s, 6.4) - 3.2, 0.05, along))
     if place > ZEBRA_START and place < ZEBRA_START + 3.0 and side < ROAD_HALF_WIDTH - 0.3:
-        cover = max(cover, _line_cover(wrap(side, 1.0) - 0.5, 0.25, across))
+        cover = max(cover, cover_of(wrap(side, 1.0) - 0.5, 0.25, across))
     return cover
 
 
 @compiled
 def road_reflectance(s: float, d: float, along: float, across: float, tone: float) -> Triple:
     """Reflectance (BGR) of the road at s, d, for a pixel along x across [m] in size."""
-    grey = tone * (1.0 - 0.3 * _line_cover(abs(d) - ROAD_HALF_WIDTH + 0.12, 0.12, across))
+    grey = tone * (1.0 - 0.3 * cover_of(abs(d) - ROAD_HALF_WIDTH + 0.12, 0.12, across))
     b, g, r = 0.106 * grey, 0.103 * grey, 0.100 * grey
     cover = _marking(s, d, along, across)
     if cover > 0.0:

@@ -237,8 +237,7 @@ def draw_shadows(
     for thing in range(len(things.mesh)):
         mesh = things.mesh[thing]
         px, py, pz = things.pose[thing, 0], things.pose[thing, 1], things.pose[thing, 2]
-        # A shadow reaches about twice as far as its thing is tall.
-        if not in_view(view, px, py, pz, 3.0 * geometry.radius[mesh], _SHADOW_RANGE):
+        if not in_view(view, px, py, pz, light.reach * geometry.radius[mesh], _SHADOW_RANGE):
             continue
         c, sn = math.cos(things.pose[thing, 3]), math.sin(things.pose[thing, 3])
         for face in range(geometry.face_start[mesh], geometry.face_start[mesh + 1]):

@@ -16,14 +16,18 @@ from seg_ros.synthetic.basics import Bools, Bytes, Floats, Triple, check_integer
 from seg_ros.synthetic.camera import View, check_camera, optical_rotation, rotation_z
 from seg_ros.synthetic.ground_truth import classify_ground, hide, measure_ground, project_ground
 from seg_ros.synthetic.layout import Layout
+from seg_ros.synthetic.layout_open import OpenLayout
 from seg_ros.synthetic.lens import Lens
 from seg_ros.synthetic.light import Light, draw_sky, light_at, set_sky_shares
 from seg_ros.synthetic.meshes import Things, pack
+from seg_ros.synthetic.place import Place
+from seg_ros.synthetic.plan import Plan
 from seg_ros.synthetic.raster import Faces, draw_faces, draw_shadows, empty_faces, project_things
-from seg_ros.synthetic.road import STREET, Road
+from seg_ros.synthetic.road import STREET
 from seg_ros.synthetic.shading import add_noise, empty_buffers, shade, tone_curve
 from seg_ros.synthetic.street import EGO_OFFSET, EGO_SPEED, path_pose
 from seg_ros.synthetic.textures import make_textures
+from seg_ros.synthetic.weather import weather_light
 
 _AHEAD = 400.0
 """Street [m] laid out ahead of the last frame: around the curves, more than the range of view."""
@@ -55,9 +59,10 @@ class SyntheticDrive:
         the light is the same for all seeds.
     camera: by default fx = fy = 1000 at a width of 1280, 1.5 m up, looking 0.04 rad down.
     start_ns: stamp of frame 0 [ns], at least 0.
+    place: an open road instead of the street; the vehicle moves at its speed.
 
     A frame depends on these arguments and its index only, never on what was rendered before. Drives
-    that differ in `frames` alone begin with the same frames. Threads may share a drive.
+    of the street that differ in `frames` alone begin with the same frames. Threads may share one.
 
     Raises ValueError for arguments outside these ranges.
     """
@@ -71,6 +76,7 @@ class SyntheticDrive:
         seed: int = 0,
         camera: CameraModel | None = None,
         start_ns: int = 1_700_000_000_000_000_000,
+        place: Place | None = None,
     ) -> None:
         check_integer("frames", frames, 1)
         check_integer("width", width, 16)
@@ -94,17 +100,24 @@ class SyntheticDrive:
         self.rate = float(rate)
         self._frames, self._start_ns = int(frames), int(start_ns)
         duration = self._frames / self.rate
-        layout = Layout(int(seed), EGO_SPEED * duration + _AHEAD, duration)
-        self._road: Road = STREET
+        self._place, self._road = place, STREET if place is None else place.road
+        self._speed, self._offset = EGO_SPEED, EGO_OFFSET
+        layout: Plan
+        if place is None:
+            layout = Layout(int(seed), EGO_SPEED * duration + _AHEAD, duration)
+        else:
+            self._speed, self._offset = place.speed, place.offset
+            layout = OpenLayout(place, int(seed), place.speed * duration + _AHEAD, duration)
         self._path, self._placements = layout.path, layout.placements
-        self._blocks = np.array(layout.blocks)
-        self._block_heights = np.array(layout.block_heights)
+        self._blocks = np.array(layout.blocks).reshape(-1, 4, 2)
+        self._block_heights = np.array(layout.block_heights).reshape(-1, 2)
         self._geometry = pack(layout.meshes)
         self._first_poses = [item.pose(self._path, 0.0) for item in self._placements]
         rng = np.random.default_rng([int(seed), 7])
         self._texels, self._curve = make_textures(rng), tone_curve()
         sheet = (height + _NOISE_MARGIN, 3 * (width + _NOISE_MARGIN))
-        self._noise = np.rint(rng.normal(0.0, 1.8, size=sheet)).astype(np.int8)
+        rough = 1.8 if place is None else place.weather.noise
+        self._noise = np.rint(rng.normal(0.0, rough, size=sheet)).astype(np.int8)
 
     def __len__(self) -> int:
         return self._frames
@@ -212,14 +225,14 @@ class SyntheticDrive:
         return world_x.ravel(), world_y.ravel(), px.shape
 
     def _ego_pose(self, index: int) -> Triple:
-        return path_pose(self._path, EGO_SPEED * index / self.rate, EGO_OFFSET)
+        return path_pose(self._path, self._speed * index / self.rate, self._offset)
 
     def _view(self, index: int) -> View:
         ego_x, ego_y, heading = self._ego_pose(index)
         turn, camera = rotation_z(heading), self._lens.pinhole
         origin = np.array([ego_x, ego_y, 0.0]) + turn @ camera.mounting.position
         # Three segments make a block: from the straight that begins the block before this one.
-        s = EGO_SPEED * (index / self.rate)
+        s = self._speed * (index / self.rate)
         segment = int(np.searchsorted(self._path[:, 6], s, side="right")) - 1
         rows = turn @ optical_rotation(camera.mounting)
         return View(
@@ -235,7 +248,9 @@ class SyntheticDrive:
         )
 
     def _light(self, index: int) -> Light:
-        return light_at(EGO_SPEED * (index / self.rate))
+        if self._place is None:
+            return light_at(EGO_SPEED * (index / self.rate))
+        return weather_light(self._place.weather, *self._ego_pose(index))
 
     def _things(self, index: int, view: View) -> Things:
         time = index / self.rate

@@ -9,10 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_ros.synthetic.basics import (
+    BOARD,
+    HEADLAMP,
     LAMP,
     PAVEMENT,
+    REFLECTOR,
     ROAD,
+    SIGN_FACE,
     SKY,
+    TERRAIN,
     Bytes,
     Floats,
     Singles,
@@ -20,7 +25,15 @@ from seg_ros.synthetic.basics import (
     kernel,
 )
 from seg_ros.synthetic.camera import View
-from seg_ros.synthetic.light import SKY_STEP, Light, add_lamp, add_mirror, ground_light, sky_at
+from seg_ros.synthetic.light import (
+    SKY_STEP,
+    Light,
+    add_lamp,
+    add_mirror,
+    ground_light,
+    headlight,
+    sky_at,
+)
 from seg_ros.synthetic.materials import (
     face_reflectance,
     face_tile,
@@ -29,7 +42,7 @@ from seg_ros.synthetic.materials import (
 )
 from seg_ros.synthetic.meshes import Geometry
 from seg_ros.synthetic.raster import Faces
-from seg_ros.synthetic.road import Road
+from seg_ros.synthetic.road import Road, is_paved
 from seg_ros.synthetic.street import (
     KERB_WIDTH,
     NO_GROUND,
@@ -38,10 +51,9 @@ from seg_ros.synthetic.street import (
     ROAD_HALF_WIDTH,
     ground_hit,
 )
+from seg_ros.synthetic.terrain import open_road_reflectance, terrain_reflectance
 from seg_ros.synthetic.textures import ASPHALT, PLASTER, SLABS, decal_brightness, tile_brightness
 
-_HAZE_LENGTH = 420.0
-"""Distance [m] at which haze hides half of what there is."""
 _TONE_STEPS = 4096
 _TONE_LIMIT = 2.0
 
@@ -114,7 +126,10 @@ def shade(
                 if found >= 0 and surface != NO_GROUND and not _before(t, inverse):
                     surface = NO_GROUND
             if surface != NO_GROUND:
-                mask[row, column] = ROAD if surface == ON_ROAD else PAVEMENT
+                label = ROAD if surface == ON_ROAD else PAVEMENT
+                if road.open:
+                    label = ROAD if is_paved(road, s, d) else TERRAIN
+                mask[row, column] = label
                 # A pixel covers t / fx across the view and, foreshortened, more along it.
                 level = math.sqrt(dx * dx + dy * dy) + 1e-9
                 narrow = t * pixel
@@ -123,7 +138,16 @@ def shade(
                 along = parallel * long + crosswise * narrow
                 across = crosswise * long + parallel * narrow
                 footprint = 0.35 * max(along, across) + 0.65 * min(along, across)
-                if surface == ON_ROAD:
+                if label == TERRAIN:
+                    b, g, r = terrain_reflectance(texels, road, s, d, footprint)
+                elif road.open:
+                    tone = tile_brightness(texels, ASPHALT, s, d, footprint)
+                    patches = decal_brightness(texels, s, d, footprint)
+                    tone *= 1.0 + road.worn * (patches - 1.0)
+                    b, g, r = open_road_reflectance(
+                        texels, road, s, d, along, across, footprint, tone
+                    )
+                elif surface == ON_ROAD:
                     tone = tile_brightness(texels, ASPHALT, s, d, footprint)
                     tone *= decal_brightness(texels, s, d, footprint)
                     b, g, r = road_reflectance(s, d, along, across, tone)
@@ -134,6 +158,10 @@ def shade(
                 lb, lg, lr = ground_light(
                     light, road, surface, s, d, shadow[row, column], contact[row, column]
                 )
+                if light.beam > 0.0:
+                    ox, oy, _ = view.origin
+                    beam = headlight(light, ox + t * dx, oy + t * dy, 0.0)
+                    lb, lg, lr = lb + 0.85 * beam, lg + 0.95 * beam, lr + beam
                 b, g, r = b * lb, g * lg, r * lr
             elif found >= 0:
                 face = indices[found]
@@ -155,19 +183,28 @@ def shade(
                     u,
                     v,
                 )
-                b, g, r = b * looks[found, 11], g * looks[found, 12], r * looks[found, 13]
+                lb, lg, lr = looks[found, 11], looks[found, 12], looks[found, 13]
+                if light.beam > 0.0:
+                    ox, oy, oz = view.origin
+                    beam = headlight(light, ox + t * dx, oy + t * dy, oz + t * dz)
+                    beam *= _returned(materials[face], looks[found], dx, dy, dz)
+                    lb, lg, lr = lb + 0.85 * beam, lg + 0.95 * beam, lr + beam
+                b, g, r = b * lb, g * lg, r * lr
                 if mirror > 0.0:
                     normal = (looks[found, 14], looks[found, 15], looks[found, 16])
                     b, g, r = add_mirror(light, normal, mirror, dx, dy, dz, b, g, r)
                 if lamp > 0.0 and light.dusk > 0.0:
-                    red = materials[face] == LAMP
-                    b, g, r = add_lamp(lamp * light.dusk, red, b, g, r)
+                    if materials[face] == HEADLAMP:
+                        b, g, r = b + 1.7 * light.dusk, g + 1.9 * light.dusk, r + 2.0 * light.dusk
+                    else:
+                        red = materials[face] == LAMP
+                        b, g, r = add_lamp(lamp * light.dusk, red, b, g, r)
             else:
                 mask[row, column] = SKY
                 b, g, r = sky_at(sky, row, column)
             if t > 0.0:
                 # exp(-x), near enough for what it is used for
-                near = 1.0 / (1.0 + t / _HAZE_LENGTH)
+                near = 1.0 / (1.0 + t / light.haze)
                 haze = 0.8 * (1.0 - near)
                 b = near * b + haze * light.horizon[0]
                 g = near * g + haze * light.horizon[1]
@@ -175,6 +212,16 @@ def shade(
             image[row, column, 0] = curve[int(min(b * scale, top))]
             image[row, column, 1] = curve[int(min(g * scale, top))]
             image[row, column, 2] = curve[int(min(r * scale, top))]
+
+
+@compiled
+def _returned(material: int, look: Floats, dx: float, dy: float, dz: float) -> float:
+    """Share of the headlights that a face turns back to the camera, beside its reflectance."""
+    if material in (SIGN_FACE, BOARD, REFLECTOR):
+        return 6.0
+    size = math.sqrt(dx * dx + dy * dy + dz * dz)
+    facing = -(look[14] * dx + look[15] * dy + look[16] * dz) / size
+    return float(0.3 + 0.7 * max(facing, 0.0))
 
 
 @compiled

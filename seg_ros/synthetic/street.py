@@ -8,6 +8,7 @@ z = 0, the pavement the plane z = `KERB_HEIGHT`, with a vertical kerb face betwe
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -40,17 +41,23 @@ NO_GROUND, ON_ROAD, ON_KERB_FACE, ON_PAVEMENT = 0, 1, 2, 3
 
 
 def make_path(blocks: int) -> Floats:
-    """Segments of `blocks` blocks, (N, 7); the last straight runs on without end."""
+    """Segments of `blocks` blocks of the street, (N, 7)."""
+    arc = _CURVE_RADIUS * _CURVE_ANGLE
+    signs = (1.0 if block % 2 == 0 else -1.0 for block in range(blocks))
+    return join_path(
+        (_CURVE_START, sign / _CURVE_RADIUS, arc, BLOCK - _CURVE_START - arc) for sign in signs
+    )
+
+
+def join_path(blocks: Iterable[tuple[float, float, float, float]]) -> Floats:
+    """Segments (N, 7) of blocks: lengths of a straight, of an arc after its curvature, a straight.
+
+    The last straight runs on without end.
+    """
     rows: list[tuple[float, ...]] = []
     x = y = heading = s = 0.0
-    arc = _CURVE_RADIUS * _CURVE_ANGLE
-    for block in range(blocks):
-        curvature = (1.0 if block % 2 == 0 else -1.0) / _CURVE_RADIUS
-        for kappa, length in (
-            (0.0, _CURVE_START),
-            (curvature, arc),
-            (0.0, BLOCK - _CURVE_START - arc),
-        ):
+    for before, curvature, arc, after in blocks:
+        for kappa, length in ((0.0, before), (curvature, arc), (0.0, after)):
             rows.append((x, y, math.cos(heading), math.sin(heading), kappa, length, s))
             x, y, heading = _advance(x, y, heading, kappa, length)
             s += length

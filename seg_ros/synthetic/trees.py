@@ -24,11 +24,11 @@ def tree_mesh(rng: np.random.Generator, height: float, spread: float, clumps: in
     for direction in _units(rng, 9):
         tip = middle + 0.8 * axes * direction
         mesh.tube((0.0, 0.0, fork - 0.1), tip, (0.55 * trunk, 0.015), bark, sides=4)
-    _leaf_clumps(mesh, rng, middle, axes, clumps, 5.6 * (spread / clumps) ** 0.5)
+    leaf_clumps(mesh, rng, middle, axes, clumps, 5.6 * (spread / clumps) ** 0.5)
     return mesh
 
 
-def _leaf_clumps(
+def leaf_clumps(
     mesh: Mesh, rng: np.random.Generator, middle: Floats, axes: Floats, count: int, size: float
 ) -> None:
     """Fill an ellipsoid about `middle` with irregular pentagons of leaves that face anywhere."""
