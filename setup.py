@@ -59,6 +59,7 @@ setup(
         "rosbags-image>=0.10",
         "setuptools",
         "simplejpeg>=1.7",
+        "shtab>=1.7",
         "tqdm>=4.66",
         "zstandard>=0.22",
     ],

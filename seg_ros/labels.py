@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
+from seg_ros.support.choices import did_you_mean
 from seg_ros.support.yaml_file import read_yaml
 
 UNLABELLED = 255
@@ -117,7 +118,7 @@ def load_label_set(name_or_path: str | Path) -> LabelSet:
     if not path.is_file():
         raise SegRosError(
             f"label set {text_name!r} is neither a file nor one of the bundled sets "
-            f"({', '.join(bundled_label_sets())})"
+            f"({', '.join(bundled_label_sets())})" + did_you_mean(text_name, bundled_label_sets())
         )
     return _parse(path, str(path))
 

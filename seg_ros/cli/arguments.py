@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,25 @@ def add_camera(command: argparse.ArgumentParser) -> None:
 
 def add_out(command: argparse.ArgumentParser) -> None:
     """Take the folder for the outputs, and whether what is there may be replaced."""
-    command.add_argument("-o", "--out", type=Path, required=True, help="folder for the outputs")
+    command.add_argument(
+        "-o", "--out", type=Path, help="folder for the outputs (default: DRIVE_seg, here)"
+    )
     command.add_argument("--replace", action="store_true", help="replace outputs already there")
+
+
+def out_of(out: Path | None, drives: Sequence[str]) -> Path:
+    """Return the folder for the outputs: the one that was named, or that of a single drive's name.
+
+    Raises:
+        SegRosError: none was named for several drives.
+
+    """
+    if out is not None:
+        return out
+    if len(drives) > 1:
+        raise SegRosError("several drives need a folder for their outputs: name it with -o")
+    path = Path(drives[0]).expanduser()
+    return Path(f"{path.resolve().name if path.is_dir() else path.stem}_seg")
 
 
 def add_json(command: argparse.ArgumentParser, what: str = "figures") -> None:

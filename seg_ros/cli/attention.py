@@ -6,10 +6,14 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from seg_ros.cli.arguments import MODEL_HELP, add_out, add_size, add_topic
+from seg_ros.cli.arguments import MODEL_HELP, add_out, add_size, add_topic, out_of
 from seg_ros.support.choices import DEFAULT_MODEL
 
 SUMMARY = "show what a SegFormer's heads look at"
+EXAMPLES = (
+    "seg_ros attention drive.mp4",
+    "seg_ros attention street.png --stage 3 --query 640,400 -o out",
+)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -50,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from seg_ros.support.pixels import parse_pixel, parse_size
     from seg_ros.support.tables import text_table
 
+    options.out = out_of(options.out, [options.drive])
     query = parse_pixel(options.query) if options.query else None
     drive = open_drive(options.drive, options.topic, options.fps)
     model = find_model(options.model, options.labels)

@@ -10,6 +10,10 @@ from seg_ros.cli.arguments import MODEL_HELP, add_engine, add_json, write_json
 from seg_ros.support.choices import MAX_FALSE_FREE, MIN_AGREEMENT, SYNTHETIC
 
 SUMMARY = "make a verified engine for this machine"
+EXAMPLES = (
+    "seg_ros build mine.onnx",
+    "seg_ros build nvidia/segformer-b0-finetuned-cityscapes-512-1024 --size 512x1024",
+)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

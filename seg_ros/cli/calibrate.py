@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seg_ros.replay.calibrate import Calibration
 
 SUMMARY = "find where the camera sits, from a drive"
+EXAMPLES = ("seg_ros calibrate drive.mp4 --fov 80 --height 1.4 -o camera.yaml",)
 PICTURE = "calibration.png"
 
 

@@ -14,11 +14,16 @@ from seg_ros.cli.arguments import (
     add_out,
     check_json,
     open_segmenter,
+    out_of,
     write_json,
 )
 from seg_ros.support.choices import SYNTHETIC
 
 SUMMARY = "put two models or engines side by side"
+EXAMPLES = (
+    "seg_ros compare default mine.onnx drive.mp4",
+    "seg_ros compare mine.onnx@openvino:fp32 mine@torch drive.mp4 -o out",
+)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -44,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
     from seg_ros.support.provenance import checksums
 
     check_json(options.json)
+    options.out = out_of(options.out, [options.drive])
     drive = open_drive(options.drive, options.topic, options.fps)
     for note in drive.notes:
         print(f"seg_ros compare: {note}", file=sys.stderr)

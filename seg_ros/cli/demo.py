@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from seg_ros.drive import Drive
 
 SUMMARY = "run node, player and recorder on a drive"
+EXAMPLES = (
+    "seg_ros demo",
+    "seg_ros demo drive.mp4 -o out",
+)
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from seg_ros.cli.arguments import MODEL_HELP, add_engine, add_json, check_json, load, write_json
 
 SUMMARY = "score a model on labelled images"
+EXAMPLES = ("seg_ros evaluate default camvid/ --split val -o out",)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

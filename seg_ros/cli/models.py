@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 SUMMARY = "list the models and the engines built of them"
+EXAMPLES = ("seg_ros models",)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

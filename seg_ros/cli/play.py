@@ -7,6 +7,7 @@ import argparse
 from seg_ros.cli.arguments import add_camera, add_drive
 
 SUMMARY = "publish a recorded drive as camera topics"
+EXAMPLES = ("seg_ros play drive_bag --rate 2 --loop",)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ from seg_ros.cli.arguments import (
     add_out,
     add_topic,
     check_json,
+    out_of,
     positive,
     write_json,
 )
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from seg_ros.replay.spread import Pool
 
 SUMMARY = "put every frame of a recorded drive through"
+EXAMPLES = (
+    "seg_ros replay drive.mp4",
+    "seg_ros replay monday_bag tuesday_bag -o out --jobs 2",
+)
 
 _JOB_CORES = 8
 """What one process keeps busy."""
@@ -82,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
     from seg_ros.replay.spread import LocalPool
 
     check_json(options.json)
+    options.out = out_of(options.out, options.drive)
     jobs = _jobs(options)
     with ExitStack() as stack:
         if options.ray is not None:

@@ -31,6 +31,7 @@ from seg_ros.drive.messages import NANOSECONDS, camera_frame_id, camera_stamp_ns
 from seg_ros.drive.video import bgr_of_video
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
+from seg_ros.support.choices import did_you_mean
 
 _SAMPLE = 5
 """Messages that say whether a topic has stamps."""
@@ -148,7 +149,10 @@ class BagDrive(Drive):
             raise SegRosError(f"bag {self.name} has no camera topic; it has {found or 'nothing'}")
         listing = "; ".join(map(self._describe, chosen or cameras))
         if not chosen:
-            raise SegRosError(f"bag {self.name} has no camera topic {topic}; it has {listing}")
+            near = did_you_mean(topic, [camera.name for camera in cameras])
+            raise SegRosError(
+                f"bag {self.name} has no camera topic {topic}; it has {listing}{near}"
+            )
         raise SegRosError(f"bag {self.name} has several camera topics, choose one: {listing}")
 
     def _describe(self, topic: RecordedTopic) -> str:

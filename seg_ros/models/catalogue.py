@@ -15,7 +15,7 @@ from seg_ros.labels import LabelSet, bundled_label_sets, load_label_set
 from seg_ros.models import huggingface
 from seg_ros.models.names import label_set_of
 from seg_ros.models.options import UNSAID, NetworkOptions, file_beside, load_beside
-from seg_ros.support.choices import DEFAULT_MODEL
+from seg_ros.support.choices import DEFAULT_MODEL, did_you_mean
 from seg_ros.support.yaml_file import read_yaml
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
@@ -116,6 +116,7 @@ def find_model(model: str = DEFAULT_MODEL, labels: str = "") -> Model:
     raise SegRosError(
         f"model {model!r} is neither in the catalogue ({names}) nor an .onnx file, a checkpoint "
         f"({', '.join(CHECKPOINT_SUFFIXES)}), a Hugging Face folder, or a hub name (owner/name)"
+        + did_you_mean(model, [DEFAULT_MODEL, *(entry.name for entry in catalogue())])
     )
 
 

@@ -3,6 +3,10 @@
 Words and numbers alone: the command line shows them without importing what they choose.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 DEFAULT_MODEL = "default"
 """Chooses the catalogue's default model."""
 
@@ -23,3 +27,11 @@ MIN_AGREEMENT = 0.99
 
 MAX_FALSE_FREE = 0.001
 """At most this share of what the reference calls not driveable may be driveable to the engine."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'X'?`` for the nearest known word, or nothing if none is near."""
+    from difflib import get_close_matches  # errors alone need it
+
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
