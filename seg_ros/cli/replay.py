@@ -28,7 +28,7 @@ from seg_ros.cli.arguments import (
 )
 from seg_ros.errors import SegRosError
 from seg_ros.support.bands import core_count
-from seg_ros.support.choices import DEFAULT_MODEL, MASK_FORMATS
+from seg_ros.support.choices import MASK_FORMATS
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -72,12 +72,22 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="share them with a Ray cluster: its address, or the one this machine belongs to",
     )
-    command.add_argument(
-        "--threads", type=int, default=0, help="CPU threads of each engine (default: all there are)"
-    )
-    command.add_argument("--model", default=DEFAULT_MODEL, help=MODEL_HELP)
+    command.add_argument("--threads", type=int, help="CPU threads of each engine (default: all)")
+    command.add_argument("--model", help=MODEL_HELP)
     add_engine(command)
     add_camera(command)
+    command.add_argument(
+        "--params-file",
+        type=Path,
+        metavar="YAML",
+        help="the node's parameter file; what is said here goes before it",
+    )
+    for name in ("odometry", "imu"):
+        command.add_argument(
+            f"--{name}", default="", metavar="TOPIC", help=f"{name} of a bag with several"
+        )
+    # None: not said here, so that a parameter file may say it.
+    command.set_defaults(labels=None, runtime=None, precision=None, size=None)
     add_json(command)
 
 
@@ -89,14 +99,15 @@ def run(options: argparse.Namespace) -> int:
     check_json(options.json)
     options.out = out_of(options.out, options.drive)
     jobs = _jobs(options)
+    engine = jobs[0].engine
     with ExitStack() as stack:
         if options.ray is not None:
             from seg_ros.replay.cluster import RayPool
 
-            ray = stack.enter_context(RayPool(options.ray, options.threads, options.runtime))
+            ray = stack.enter_context(RayPool(options.ray, engine.threads, engine.runtime))
             results = _spread(jobs, ray, ray.threads)
         elif options.jobs > 1:
-            threads = options.threads or max(1, core_count() // options.jobs)
+            threads = engine.threads or max(1, core_count() // options.jobs)
             pool = stack.enter_context(LocalPool(options.jobs))
             results = _spread(jobs, pool, threads)
         else:
@@ -121,24 +132,43 @@ def run(options: argparse.Namespace) -> int:
 def _jobs(options: argparse.Namespace) -> list[ReplayJob]:
     from seg_ros.replay.job import EngineOptions, ReplayJob
     from seg_ros.replay.replay import ReplayOptions
+    from seg_ros.replay.settings import ENGINE_PARAMETERS, ReplaySettings, read_settings
     from seg_ros.support.pixels import parse_size
 
+    given, notes = read_settings(options.params_file) if options.params_file else ({}, ())
+    said = {
+        "model": options.model,
+        "labels": options.labels,
+        "runtime": options.runtime,
+        "precision": options.precision,
+        "input_size": options.size,
+        "cpu_threads": options.threads,
+    }
+    given |= {name: value for name, value in said.items() if value is not None}
+    camera = options.camera or (Path(given["camera_file"]) if given.get("camera_file") else None)
+    values = ReplaySettings(given).values
     engine = EngineOptions(
-        options.model,
-        options.labels,
-        options.runtime,
-        options.precision,
-        parse_size(options.size),
-        options.threads,
+        values["model"],
+        values["labels"],
+        values["runtime"],
+        values["precision"],
+        parse_size(values["input_size"]),
+        values["cpu_threads"],
+        parse_size(values["mask_size"]),
+        values["build_if_missing"],
     )
+    rest = {k: v for k, v in given.items() if k not in (*ENGINE_PARAMETERS, "camera_file")}
+    topics = {name: topic for name in ("odometry", "imu") if (topic := getattr(options, name))}
     first = ReplayJob(
         source=options.drive[0],
         out=options.out,
         engine=engine,
         topic=options.topic,
         fps=options.fps,
-        camera=options.camera,
+        camera=camera,
         options=ReplayOptions(options.mask, not options.no_camera, not options.no_video),
+        settings=ReplaySettings(rest, topics),
+        notes=notes,
         replace=options.replace,
         resume=options.resume,
         report=not options.no_report,

@@ -1,8 +1,9 @@
-"""Foxglove's camera messages as those of ROS 2: protobuf, JSON, and foxglove_msgs in CDR.
+"""Foxglove's messages as those of ROS 2: protobuf, JSON, and foxglove_msgs in CDR.
 
 ``foxglove.CompressedImage``, ``RawImage`` and ``CameraCalibration`` have the fields of sensor_msgs'
 CompressedImage, Image and CameraInfo with ``timestamp`` and ``frame_id`` in place of the header, so
-that is what becomes of them; CompressedVideo has no other name in ROS than foxglove_msgs'. Newer
+that is what becomes of them; CompressedVideo has no other name in ROS than foxglove_msgs'.
+``FrameTransform`` and ``FrameTransforms`` become tf2_msgs/TFMessage. Newer
 versions of the schemas append fields (``message_id``, ``lineage``), which are left out.
 (https://docs.foxglove.dev/docs/sdk/schemas)
 """
@@ -53,7 +54,7 @@ class _Fields:
 def conversion(
     name: str, encoding: str, schema: Schema | None = None
 ) -> tuple[str, Convert] | None:
-    """Return what a recorded message becomes and what makes it so; None where it is no camera's.
+    """Return what a recorded message becomes and what makes it so; None where it is of no use here.
 
     Args:
         name: of its type, ``foxglove.RawImage`` or ``foxglove_msgs/msg/RawImage``.
@@ -110,15 +111,18 @@ def _parser(schema: Schema | None) -> Callable[[bytes], Any]:
 def _of_protobuf(parse: Callable[[bytes], Any], data: bytes | memoryview) -> _Fields:
     message = parse(bytes(data))
     values = {f.name.lower(): getattr(message, f.name) for f in message.DESCRIPTOR.fields}
-    time = values["timestamp"]
-    return _Fields(time.seconds * NANOSECONDS + time.nanos, values)
+    time = values.get("timestamp")
+    return _Fields(time.seconds * NANOSECONDS + time.nanos if time else 0, values)
 
 
 def _of_json(data: bytes | memoryview) -> _Fields:
     values = {name.lower(): value for name, value in json.loads(bytes(data)).items()}
-    time = values["timestamp"]
     values["data"] = base64.b64decode(values.get("data", ""), validate=True)
-    return _Fields(int(time["sec"]) * NANOSECONDS + int(time["nsec"]), values)
+    return _Fields(_json_time(values.get("timestamp", {"sec": 0, "nsec": 0})), values)
+
+
+def _json_time(time: Mapping[str, Any]) -> int:
+    return int(time["sec"]) * NANOSECONDS + int(time["nsec"])
 
 
 def _of_cdr(name: str, data: bytes | memoryview) -> _Fields:
@@ -128,7 +132,8 @@ def _of_cdr(name: str, data: bytes | memoryview) -> _Fields:
     little = bytes(data[:2]) == b"\x00\x01"
     read = definition.deserialize_cdr_le if little else definition.deserialize_cdr_be
     message: Any = read(memoryview(data)[_ENCAPSULATION:], 0, definition.cls, store)[0]
-    return _Fields(stamp_ns(message.timestamp), vars(message))
+    stamp = stamp_ns(message.timestamp) if hasattr(message, "timestamp") else 0
+    return _Fields(stamp, vars(message))
 
 
 def _image(fields: _Fields) -> Any:
@@ -190,10 +195,61 @@ def _camera_info(fields: _Fields) -> Any:
     )
 
 
+def _of(value: Any, name: str) -> Any:
+    """Return a field of a message within a message, in whichever form it came."""
+    return value[name] if isinstance(value, Mapping) else getattr(value, name)
+
+
+def _transforms(fields: _Fields) -> Any:
+    """Make a TFMessage of one transform or of a list of them."""
+    several = fields.values.get("transforms")
+    parts = [_Part(v, None) for v in several] if several is not None else [_Part(None, fields)]
+    message = bag_messages().message_type
+    return message("tf2_msgs/msg/TFMessage")(transforms=[part.stamped(message) for part in parts])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A FrameTransform, within a message or a message of its own."""
+
+    value: Any
+    fields: _Fields | None
+
+    def get(self, name: str) -> Any:
+        return self.fields.values[name] if self.fields else _of(self.value, name)
+
+    def stamp(self) -> int:
+        if self.fields:
+            return self.fields.stamp
+        time = self.get("timestamp")
+        if isinstance(time, Mapping):
+            return _json_time(time)
+        return (
+            stamp_ns(time) if hasattr(time, "nanosec") else time.seconds * NANOSECONDS + time.nanos
+        )
+
+    def stamped(self, message: Callable[[str], Any]) -> Any:
+        shift, turn = self.get("translation"), self.get("rotation")
+        return message("geometry_msgs/msg/TransformStamped")(
+            header=bag_messages().header(self.stamp(), str(self.get("parent_frame_id"))),
+            child_frame_id=str(self.get("child_frame_id")),
+            transform=message("geometry_msgs/msg/Transform")(
+                translation=message("geometry_msgs/msg/Vector3")(
+                    **{axis: float(_of(shift, axis)) for axis in "xyz"}
+                ),
+                rotation=message("geometry_msgs/msg/Quaternion")(
+                    **{axis: float(_of(turn, axis)) for axis in "xyzw"}
+                ),
+            ),
+        )
+
+
 _KINDS: Mapping[str, tuple[str, Callable[[_Fields], Any]]] = {
     "RawImage": ("sensor_msgs/msg/Image", _image),
     "CompressedImage": ("sensor_msgs/msg/CompressedImage", _compressed_image),
     "CompressedVideo": ("foxglove_msgs/msg/CompressedVideo", _compressed_video),
     "CameraCalibration": ("sensor_msgs/msg/CameraInfo", _camera_info),
+    "FrameTransform": ("tf2_msgs/msg/TFMessage", _transforms),
+    "FrameTransforms": ("tf2_msgs/msg/TFMessage", _transforms),
 }
 """Foxglove's schema -> what it becomes in ROS 2, and what builds that."""

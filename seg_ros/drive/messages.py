@@ -144,6 +144,10 @@ class MessageLibrary:
 
 # Of packages that no ROS distribution's core holds. Newer versions of foxglove_msgs append fields.
 _STAMPED = "builtin_interfaces/Time timestamp\nstring frame_id\n"
+_FRAME_TRANSFORM = (
+    "builtin_interfaces/Time timestamp\nstring parent_frame_id\nstring child_frame_id\n"
+    "geometry_msgs/Vector3 translation\ngeometry_msgs/Quaternion rotation\n"
+)
 _DEFINITIONS = {
     "foxglove_msgs/msg/CompressedVideo": f"{_STAMPED}uint8[] data\nstring format\n",
     "foxglove_msgs/msg/CompressedImage": f"{_STAMPED}uint8[] data\nstring format\n",
@@ -153,6 +157,12 @@ _DEFINITIONS = {
     "foxglove_msgs/msg/CameraCalibration": (
         f"{_STAMPED}uint32 width\nuint32 height\nstring distortion_model\nfloat64[] d\n"
         "float64[9] k\nfloat64[9] r\nfloat64[12] p\n"
+    ),
+    "foxglove_msgs/msg/FrameTransform": _FRAME_TRANSFORM,
+    "foxglove_msgs/msg/FrameTransforms": "foxglove_msgs/FrameTransform[] transforms\n",
+    "vision_msgs/msg/VisionClass": "uint16 class_id\nstring class_name\n",
+    "vision_msgs/msg/LabelInfo": (
+        "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n"
     ),
     "ffmpeg_image_transport_msgs/msg/FFMPEGPacket": (
         "std_msgs/Header header\nint32 width\nint32 height\nstring encoding\nuint64 pts\n"

@@ -147,6 +147,14 @@ class FusedGrid:
         fused[self._odds >= rules.decided] = OCCUPIED
         return fused
 
+    def state(self) -> tuple[NDArray[np.float32], GridSpec | None, int]:
+        """Return what :meth:`resume` takes: log-odds, where they are, of which stamp."""
+        return self._odds, self._spec, self._stamp_ns
+
+    def resume(self, odds: NDArray[np.float32], spec: GridSpec, stamp_ns: int) -> None:
+        """Go on with what :meth:`state` returned of another."""
+        self._odds, self._spec, self._stamp_ns = odds, spec, stamp_ns
+
     def _shift(self, rows: int, cols: int) -> None:
         """Move the window by whole cells; what enters it is unknown."""
         old, height, width = self._odds, *self._odds.shape

@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 from seg_ros.drive.base import Drive, DriveFrame, RawMessage
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.mounting import Mounting
 
 _WAITING = 64
 """CameraInfo messages that may wait for their frame; with more, their clock is not the frames'."""
@@ -27,21 +29,29 @@ class FrameCameras:
     Args:
         drive: with its CameraInfo recorded, or not; then every frame has the drive's own camera.
         camera: the camera of every frame, where it is given instead.
+        mounting: of the drive's own camera, where it is given.
 
     """
 
-    def __init__(self, drive: Drive, camera: CameraModel | None = None) -> None:
+    def __init__(
+        self,
+        drive: Drive,
+        camera: CameraModel | None = None,
+        mounting: Mounting | None = None,
+    ) -> None:
         self._drive = drive
-        self._camera = camera or drive.camera
+        self._mounting = mounting
+        self._own = drive.camera and self._mounted(drive.camera)
+        is_given = camera is not None and camera is not drive.camera
+        self._camera = camera if is_given else self._own
         self._topic = drive.topics[1].name if len(drive.topics) > 1 else ""
-        self._given = (
-            not self._topic
-            or drive.topics[1].count == 1
-            or (camera is not None and camera is not drive.camera)
-        )
+        self._given = not self._topic or drive.topics[1].count == 1 or is_given
         self._waiting: deque[RawMessage] = deque()
         self._last = b""
         self._problem = ""
+
+    def _mounted(self, camera: CameraModel) -> CameraModel:
+        return replace(camera, mounting=self._mounting) if self._mounting else camera
 
     def along(
         self, frames: Iterator[DriveFrame], start: int
@@ -75,7 +85,8 @@ class FrameCameras:
             return ""
         self._last = message.data[_BODY:]
         try:
-            self._camera = CameraModel.from_camera_info(message.deserialize())
+            info = message.deserialize()
+            self._camera = CameraModel.from_camera_info(info, self._mounting)
         except SegRosError as error:
             problem = f"CameraInfo on {self._topic} is not used: {error}"
             if problem == self._problem or problem in self._drive.camera_problem:
@@ -88,7 +99,7 @@ class FrameCameras:
         """Come to the camera that the frame before ``start`` has, from as near as can be."""
         for back in (*_LOOK_BACK, start):
             first = max(0, start - back)
-            self._camera, self._last = self._drive.camera, b""
+            self._camera, self._last = self._own, b""
             self._waiting.clear()
             before = self._camera
             try:

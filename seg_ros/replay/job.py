@@ -19,7 +19,8 @@ from seg_ros.ground.camera_file import load_camera
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import find_model
 from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines
-from seg_ros.replay.run_files import FIGURES, RESULT, VIDEO, State, read_notes
+from seg_ros.replay.run_files import FIGURES, REJECTED, RESULT, VIDEO, State, read_notes
+from seg_ros.replay.settings import ReplaySettings
 from seg_ros.report.report import write_report
 from seg_ros.report.run_values import RunInfo, report_values
 from seg_ros.results.figures import FrameFigures, read_figures
@@ -32,9 +33,6 @@ from seg_ros.support.progress import EngineProgress
 from seg_ros.support.provenance import checksums
 from seg_ros.support.tables import text_table
 from seg_ros.support.timeline import cut_notes
-
-_REJECTED = "frame "
-"""How the note on a frame that was left out begins."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,9 @@ class EngineOptions:
     """(H, W), None for the model's own."""
     threads: int = 0
     """CPU threads of the engine, and frames worked on at a time; 0: all cores."""
+    mask_size: tuple[int, int] | None = None
+    """(H, W) at which a GPU engine decides the classes, None for the input's."""
+    build_if_missing: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ class ReplayJob:
     """Frames a second of what has no clock, 0 for what it says itself."""
     camera: Path | None = None
     options: ReplayOptions = field(default_factory=ReplayOptions)
+    settings: ReplaySettings = field(default_factory=ReplaySettings)
+    notes: tuple[str, ...] = ()
+    """What is to be said of how it is run, a line each."""
     replace: bool = False
     resume: bool = False
     report: bool = True
@@ -90,12 +94,15 @@ class ReplayJob:
         """Open the drive, and its camera.
 
         Raises:
-            SegRosError: as of :func:`seg_ros.drive.open_drive` and
-                :func:`seg_ros.ground.camera_file.load_camera`.
+            SegRosError: as of :func:`seg_ros.drive.open_drive`,
+                :func:`seg_ros.ground.camera_file.load_camera` and
+                :meth:`seg_ros.replay.settings.ReplaySettings.views`.
 
         """
         drive = open_drive(self.source, self.topic, self.fps, self.camera is not None)
-        return drive, load_camera(self.camera) if self.camera else drive.camera
+        camera = load_camera(self.camera) if self.camera else drive.camera
+        self.settings.views(drive, camera)  # what is wrong there is said before the engine loads
+        return drive, camera
 
     def folder(self, drive: Drive, camera: CameraModel | None, engine: Engine) -> ReplayFolder:
         """Open the folder of the job; see :class:`seg_ros.results.outputs.ReplayFolder`."""
@@ -113,6 +120,8 @@ class ReplayJob:
             "device": engine.device,
             "input size": "{}x{}".format(*engine.input_size),
             **{f"{name} in the result": value for name, value in asdict(self.options).items()},
+            "parameters": dict(self.settings.given),
+            **{f"{name} topic": topic for name, topic in self.settings.topics.items() if topic},
         }
         return ReplayFolder(self.out, run, self.replace, self.resume)
 
@@ -140,6 +149,8 @@ def load_engine(options: EngineOptions) -> tuple[Engine, list[Pipeline]]:
             options.threads,
             precision=options.precision,
             input_size=options.input_size,
+            mask_size=options.mask_size,
+            build_if_missing=options.build_if_missing,
             report=progress,
         )
     info = segmenter.engine_info
@@ -184,7 +195,7 @@ def run_job(
         if folder.finished:
             return finished_figures(folder, engine)
         on_start(State.load(folder.work).frames, drive.frame_count)
-        replay = Replay(drive, pipelines, camera, job.options, on_frame, on_note)
+        replay = Replay(drive, pipelines, camera, job.options, job.settings, on_frame, on_note)
         damage = replay.run(folder.work)
         return finish(job, drive, camera, engine, folder, damage)
 
@@ -227,7 +238,7 @@ def finish(
     shown = [(frame.index, frame.stamp_ns) for frame in frames]
     write_sheet(work / RESULT, drive, engine.labels, work / "sheet.png", shown)
     notes = read_notes(work)
-    problems = [note for note in notes if not note.startswith(_REJECTED)]
+    problems = [note for note in notes if not note.startswith(REJECTED)]
     if camera is None and drive.camera_problem and not any(f.contact_ahead_m for f in frames):
         problems.append(f"no grid: {drive.camera_problem}")
     if damage:
@@ -240,9 +251,10 @@ def finish(
         device=engine.device,
         frames_in=state.frames,
         seconds=state.seconds + time.perf_counter() - start,
-        rejections=tuple(note for note in notes if note.startswith(_REJECTED)),
+        rejections=tuple(note for note in notes if note.startswith(REJECTED)),
         problems=tuple(problems),
         notes=(
+            *job.notes,
             *drive.notes,
             *cut_notes([f.index for f in frames], [f.stamp_ns for f in frames]),
             *_doubts(frames, engine.labels),

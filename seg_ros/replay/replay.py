@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -17,15 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import Drive, DriveFrame
+from seg_ros.drive.image_size import check_size
 from seg_ros.drive.images import encode_jpeg, encode_png
 from seg_ros.drive.messages import bag_messages, typestore
 from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid_spec import occupancy_values
+from seg_ros.ground.world_grid import FusedGrid
 from seg_ros.labels import LabelSet
-from seg_ros.replay.cameras import FrameCameras
+from seg_ros.replay.ground_state import forget_ground, load_ground, save_ground
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State
+from seg_ros.replay.settings import ReplaySettings
+from seg_ros.replay.views import View, needs_order
 from seg_ros.results.bag_topics import (
     CONTACT_TOPIC,
     GRID_TOPIC,
@@ -38,7 +42,9 @@ from seg_ros.results.bag_topics import (
     result_topic,
 )
 from seg_ros.results.figures import FrameJudge
+from seg_ros.results.parameters import grid_rules, grid_spec
 from seg_ros.results.topics import CAMERA_INFO, IMAGE_COMPRESSED
+from seg_ros.segment.grid_maker import GridMaker
 from seg_ros.segment.output import Output, Processed
 from seg_ros.segment.pipeline import Pipeline
 from seg_ros.segment.segmenter import Segmenter
@@ -46,7 +52,6 @@ from seg_ros.support.bands import core_count
 from seg_ros.support.in_order import in_order
 
 _WANTED = Output.MASK | Output.OVERLAY | Output.GRID | Output.CONTACTS | Output.MEAN_CONFIDENCE
-_JPEG_QUALITY = 80
 _AHEAD = 2
 """Frames that wait before the workers and behind them."""
 _MAX_WORKERS = 8
@@ -67,15 +72,13 @@ class ReplayOptions:
     """Whether the camera's own messages are copied."""
     video: bool = True
     """Whether the overlay video is made."""
-    grid_frame: str = "base_link"
-    """Frame id of the grid."""
 
 
 @dataclass(frozen=True)
 class _Made:
     """What came of a frame: messages, or the reason why there are none."""
 
-    frame: DriveFrame
+    view: View
     done: Processed | None = None
     messages: tuple[_Message, ...] = ()
     """Those recorded with the frame, then what was made of it."""
@@ -93,6 +96,7 @@ class Replay:
         pipelines: what happens to each; as many frames are worked on at a time.
         camera: the camera, instead of the drive's own, whose CameraInfo is followed.
         options: what may be chosen.
+        settings: of the node's parameters, those that mean something here.
         on_frame: called after every frame.
         on_note: called with the reason for every frame left out, and once if there is no grid.
 
@@ -104,13 +108,26 @@ class Replay:
         pipelines: Sequence[Pipeline],
         camera: CameraModel | None = None,
         options: ReplayOptions | None = None,
+        settings: ReplaySettings | None = None,
         on_frame: Callable[[], object] = lambda: None,
         on_note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._drive = drive
         self._camera = camera
         self._options = options or ReplayOptions()
+        self._settings = settings or ReplaySettings()
+        self._values = values = self._settings.values
         self._segmenter = pipelines[0].segmenter
+        for pipeline in pipelines:
+            pipeline.overlay_opacity = values["overlay_opacity"]
+            pipeline.grid.spec, pipeline.grid.rules = grid_spec(values), grid_rules(values)
+        self._maker: GridMaker | None = None
+        self._wanted = _WANTED
+        if needs_order(values):
+            self._maker = GridMaker(self.labels, grid_spec(values), grid_rules(values))
+            self._maker.fusion = FusedGrid() if values["grid_fusion"] else None
+            if values["grid_min_confidence"]:
+                self._wanted |= Output.CONFIDENCE
         self._workers = len(pipelines)
         self._free: SimpleQueue[Pipeline] = SimpleQueue()
         for pipeline in pipelines:
@@ -149,6 +166,8 @@ class Replay:
         damage: SegRosError | None = None
         done = state.frames
         with RunFiles(work, bag_topics(self._drive, self._options), size, state) as files:
+            if self._maker is not None and state.frames:
+                load_ground(work, state.frames, self._maker)
             before = self._mask_before(state.frames)
             if before is not None:
                 judge.resume(before)
@@ -162,46 +181,56 @@ class Replay:
                 if result is None:
                     break
                 self._write(result, files, judge)
-                done = result.frame.index + 1
+                done = result.view.frame.index + 1
                 if done % SAVE_EVERY == 0:
-                    files.save(done, state.seconds + time.perf_counter() - begin)
+                    self._save(files, done, state.seconds + time.perf_counter() - begin, work)
                 self._on_frame()
-            files.save(done, state.seconds + time.perf_counter() - begin)
+            self._save(files, done, state.seconds + time.perf_counter() - begin, work)
         return damage
 
+    def _save(self, files: RunFiles, done: int, seconds: float, work: Path) -> None:
+        """Bring the run to a point from which it can go on."""
+        if self._maker is None:
+            files.save(done, seconds)
+            return
+        save_ground(work, done, self._maker)
+        files.save(done, seconds)
+        forget_ground(work, done)
+
     def _made(self, start: int, stop: int | None) -> Iterator[_Made]:
-        cameras = FrameCameras(self._drive, self._camera)
-        frames = read_ahead(cameras.along(self._drive.frames(start, stop), start), _AHEAD)
+        views = self._settings.views(self._drive, self._camera)
+        frames = read_ahead(views.along(self._drive.frames(start, stop), start), _AHEAD)
         return in_order(self._make, frames, self._workers, self._workers + _AHEAD)
 
-    def _make(self, taken: tuple[DriveFrame, CameraModel | None, str]) -> _Made:
+    def _make(self, view: View) -> _Made:
         """Take a frame from its data to its messages."""
-        frame, camera, note = taken
-        notes = [n for n in (note, frame.note) if n]
+        frame, camera, notes = view.frame, view.camera, list(view.notes)
         start = time.perf_counter()
         recorded: list[_Message] = [
             (m.topic.name, m.data) for m in (frame.raw, *frame.camera_infos) if m
         ]
         try:
             image = _decoded(frame)
+            check_size(image.shape[1], image.shape[0], self._values["max_pixels"])
             try:
                 camera = camera and camera.fitted(image.shape[1], image.shape[0])
             except SegRosError as error:  # another size: the mask is as good as ever
                 camera = None
                 notes.append(f"no grid: {error}")
-            done = self._process(image, camera)
+            done = self._process(image, None if self._maker else camera)
         except SegRosError as error:
-            return _Made(frame, None, tuple(recorded), problem=str(error), notes=tuple(notes))
+            return _Made(view, None, tuple(recorded), problem=str(error), notes=tuple(notes))
         if not self._drive.topics and self._options.camera:
             recorded = list(_camera_messages(frame, image, camera))
         messages = (*recorded, *self._messages(frame, done))
         latency_ms = (time.perf_counter() - start) * 1e3
-        return _Made(frame, done, messages, latency_ms, notes=tuple(notes))
+        view = replace(view, camera=camera)
+        return _Made(view, done, messages, latency_ms, notes=tuple(notes))
 
     def _process(self, image: NDArray[np.uint8], camera: CameraModel | None) -> Processed:
         pipeline = self._free.get()
         try:
-            return pipeline.process(image, _WANTED, camera)
+            return pipeline.process(image, self._wanted, camera)
         finally:
             self._free.put(pipeline)
 
@@ -218,19 +247,47 @@ class Replay:
         elif done.mask is not None:
             yield of(MASK_TOPIC, messages.image(header, done.mask))
         if done.overlay is not None:
-            jpeg = encode_jpeg(done.overlay, _JPEG_QUALITY)
+            jpeg = encode_jpeg(done.overlay, self._values["jpeg_quality"])
             yield of(OVERLAY_TOPIC, messages.jpeg(header, jpeg))
+        yield from self._grid_messages(frame, done)
+
+    def _grid_messages(self, frame: DriveFrame, done: Processed) -> Iterator[_Message]:
+        """Serialise what came of a frame's ground."""
+        messages, values = bag_messages(), self._values
+
+        def of(topic: str, message: object) -> _Message:
+            return topic, typestore().serialize_cdr(message, RESULT_TOPICS[topic].message_type)
+
         if done.cells is not None and done.grid_spec is not None:
-            values = occupancy_values(done.cells, "nav2")
-            header = messages.header(frame.stamp_ns, self._options.grid_frame)
-            yield of(GRID_TOPIC, messages.occupancy_grid(header, done.grid_spec, values))
+            cells = occupancy_values(done.cells, values["grid_profile"])
+            header = messages.header(frame.stamp_ns, values["grid_frame"])
+            yield of(GRID_TOPIC, messages.occupancy_grid(header, done.grid_spec, cells))
             if done.contacts is not None:
+                header = messages.header(frame.stamp_ns, values["base_frame"])
                 yield of(CONTACT_TOPIC, messages.laser_scan(header, done.contacts))
+
+    def _with_grid(self, view: View, done: Processed) -> Processed:
+        """Make the grid of a frame that depends on those before it."""
+        if self._maker is None or view.camera is None or done.mask is None:
+            return done
+        grid = self._maker.make(
+            done.mask, done.confidence, view.camera, True, view.pose, view.frame.stamp_ns
+        )
+        return replace(
+            done,
+            cells=grid.cells,
+            grid_spec=grid.spec,
+            contacts=grid.contacts,
+            grid_problem=grid.problem,
+        )
 
     def _write(self, made: _Made, files: RunFiles, judge: FrameJudge) -> None:
         """Append what came of the next frame."""
-        frame, done = made.frame, made.done
-        for topic, data in made.messages:
+        frame, done, messages = made.view.frame, made.done, made.messages
+        if self._maker is not None and done is not None:
+            done = self._with_grid(made.view, done)
+            messages = (*messages, *self._grid_messages(frame, done))
+        for topic, data in messages:
             if topic in files.bag:
                 files.bag.write(topic, frame.stamp_ns, data)
         for note in made.notes:

@@ -9,6 +9,7 @@ that was not (the times it took aside).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
@@ -28,6 +29,11 @@ SAVE_EVERY = RUN
 RESULT, VIDEO, FIGURES, STATE = "result", "overlay.h264", "frames.jsonl", "state.json"
 NOTES = "notes.txt"
 """What went wrong, a line each."""
+
+REJECTED = "frame "
+"""How the note on a frame that was left out begins."""
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,9 @@ class RunFiles(AbstractContextManager["RunFiles"]):
             )
             self._figures = stack.enter_context(_continue(work / FIGURES, state.figures_bytes))
             self._notes = stack.enter_context(_continue(work / NOTES, state.notes_bytes))
-            self._noted = set(read_notes(work))
+            self._noted = {
+                n if n.startswith(REJECTED) else _NUMBER.sub("#", n) for n in read_notes(work)
+            }
             self._stack = stack.pop_all()
         return self
 
@@ -117,11 +125,15 @@ class RunFiles(AbstractContextManager["RunFiles"]):
         self._figures.write(figures.to_line().encode() + b"\n")
 
     def add_note(self, note: str) -> bool:
-        """Append a line on what went wrong, unless it is there; return whether it was not."""
+        """Append a line on what went wrong, unless it is there; return whether it was not.
+
+        Lines on frames that were left out all count, of others one that differs in numbers alone.
+        """
         note = " ".join(note.split())
-        if note in self._noted:
+        kind = note if note.startswith(REJECTED) else _NUMBER.sub("#", note)
+        if kind in self._noted:
             return False
-        self._noted.add(note)
+        self._noted.add(kind)
         self._notes.write(note.encode() + b"\n")
         return True
 

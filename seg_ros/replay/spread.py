@@ -37,6 +37,7 @@ from seg_ros.replay.job import (
 )
 from seg_ros.replay.replay import Replay, bag_topics, picture_size
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State, read_notes
+from seg_ros.replay.views import needs_order
 from seg_ros.results.outputs import ReplayFolder
 from seg_ros.support.choices import SYNTHETIC
 
@@ -108,7 +109,7 @@ def run_piece(job: ReplayJob, work: Path, start: int, stop: int | None) -> str:
         return ""
     drive, camera = job.open()
     _, pipelines = load_engine(job.engine)
-    damage = Replay(drive, pipelines, camera, job.options).run(work, start, stop)
+    damage = Replay(drive, pipelines, camera, job.options, job.settings).run(work, start, stop)
     return str(damage or "")
 
 
@@ -202,7 +203,9 @@ def _begin(
     state = State.load(folder.work)
     first, count = state.frames, drive.frame_count
     away = _absolute(job)
-    edges = [first, *range((first // PIECE + 1) * PIECE, count, PIECE)] if count else [first]
+    edges = [first]
+    if count and not needs_order(job.settings.values):
+        edges += range((first // PIECE + 1) * PIECE, count, PIECE)
     pieces = []
     for start, stop in zip(edges, [*edges[1:], None], strict=True):
         work = folder.work / _PIECES / f"{start:09d}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seg_ros.errors import SegRosError
-from seg_ros.results.parameters import BY_NAME
+from seg_ros.results.parameters import BY_NAME, PARAMETERS, refusal
 from seg_ros.support.yaml_file import read_yaml
 
 _OTHERS = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
@@ -50,6 +50,41 @@ def parameters_for(node: str, file: Path) -> dict[str, Any]:
                     raise SegRosError(f"params_file {file}: {node} has no parameter {key}{hint}")
             found[key] = value
     return found
+
+
+def checked_parameters(
+    node: str, file: Path, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a parameter file sets for a node, and what goes before it, if a node takes it.
+
+    Raises:
+        SegRosError: as :func:`parameters_for`, or a value that the node refuses.
+
+    """
+    where = f"params_file {file}: {node}"  # what goes before it has been checked when it was read
+    given = {**parameters_for(node, file), **(overrides or {})}
+    for name, value in given.items():
+        spec = BY_NAME.get(name)
+        if spec and type(value) is not type(spec.default):
+            raise SegRosError(f"{where}: {spec.impossible(value)}")
+    reason = refusal({spec.name: spec.default for spec in PARAMETERS}, given, configured=False)
+    if reason:
+        raise SegRosError(f"{where}: {reason}")
+    return given
+
+
+def only_node(file: Path, name: str) -> str:
+    """Return which node of a name a parameter file is for: ``/name`` unless it names one alone.
+
+    Raises:
+        SegRosError: the file cannot be read.
+
+    """
+    data = read_yaml(file, f"params_file {file}")
+    sections = [section for section, _ in _sections(data, "")] if isinstance(data, dict) else []
+    named = [s for s in sections if s.endswith(f"/{name}") and "*" not in s]
+    anyone = any(_matches(section, f"/{name}") for section in sections)
+    return named[0] if len(named) == 1 and not anyone else f"/{name}"
 
 
 def _sections(data: Mapping[Any, Any], name: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:

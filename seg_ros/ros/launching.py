@@ -18,8 +18,8 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.camera_file import load_camera
 from seg_ros.models.catalogue import find_model
 from seg_ros.results import topics
-from seg_ros.results.parameters import BY_NAME, PARAMETERS, TRANSPORTS, refusal
-from seg_ros.results.params_file import parameters_for
+from seg_ros.results.parameters import PARAMETERS, TRANSPORTS
+from seg_ros.results.params_file import checked_parameters
 from seg_ros.support.choices import RUNTIMES
 from seg_ros.support.share import share_file
 
@@ -261,17 +261,8 @@ def _setup(arguments: Mapping[str, str], camera: str, pushed_namespace: str) -> 
 
 def _checked(node: str, file: Path, overrides: Mapping[str, str | bool]) -> dict[str, Any]:
     """Return the parameters a node will have."""
-    where = f"params_file {file}: {node}"  # the arguments have been checked when they were read
-    defaults = {spec.name: spec.default for spec in PARAMETERS}
-    set_values = {**parameters_for(node, file), **overrides}
-    for name, value in set_values.items():
-        spec = BY_NAME.get(name)
-        if spec and type(value) is not type(spec.default):
-            raise SegRosError(f"{where}: {spec.impossible(value)}")
-    reason = refusal(defaults, set_values, configured=False)
-    if reason:
-        raise SegRosError(f"{where}: {reason}")
-    values = {**defaults, **set_values}
+    values = {spec.name: spec.default for spec in PARAMETERS}
+    values |= checked_parameters(node, file, overrides)
     find_model(values["model"], values["labels"])
     if values["camera_file"]:
         load_camera(values["camera_file"])
