@@ -35,14 +35,13 @@ from mcap.records import (
     SummaryOffset,
 )
 from mcap.writer import MCAP0_MAGIC
-from rosbags.highlevel import AnyReader
 from rosbags.rosbag2.metadata import dump_qos_v8
 
 from seg_ros import __version__
+from seg_ros.drive.bag import Bag
 from seg_ros.drive.messages import stamp_ns, typestore
 from seg_ros.results.bag_topics import LIVE_TOPICS, RESULT_TOPICS, BagTopic, result_topic
 from seg_ros.results.mcap_chunks import RECORD_HEAD, chunks_of, end_of, record_bytes
-from seg_ros.support.yaml_file import read_yaml
 
 _CHUNK_BYTES = 4 * 2**20
 _ZSTD_LEVEL = 1
@@ -350,14 +349,13 @@ def read_result(bag: Path, topic: str, stamps: Sequence[int] = ()) -> Iterator[t
         stamps: read only what was logged at these times, nanoseconds; all when empty.
 
     Raises:
-        SegRosError: its metadata.yaml is no YAML, or says more than is taken.
+        SegRosError: it is damaged; what comes before the damage has been yielded.
 
     """
-    read_yaml(bag / "metadata.yaml")  # rosbags reads it without a bound
-    with AnyReader([bag], default_typestore=typestore()) as reader:
-        wanted = [c for c in reader.connections if c.topic == topic]
-        spans: list[tuple[int | None, int | None]] = [(s, s + 1) for s in sorted(stamps)]
-        for start, stop in (spans or [(None, None)]) if wanted else ():
-            for connection, _, data in reader.messages(wanted, start=start, stop=stop):
-                message: Any = reader.deserialize(data, connection.msgtype)
-                yield stamp_ns(message.header.stamp), message
+    recording = Bag(bag)
+    for start in sorted(stamps) if stamps else (None,):
+        for message in recording.messages({topic}, start):
+            if start is not None and message.log_ns != start:
+                break
+            read = message.deserialize()
+            yield stamp_ns(read.header.stamp), read

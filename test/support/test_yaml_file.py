@@ -134,7 +134,7 @@ def test_a_parameter_file_has_the_limits(tmp_path, monkeypatch):
         parameters_for("/segmentation_node", written(tmp_path, REFERENCES))
 
 
-def test_a_result_has_the_limits_before_rosbags_reads_it(tmp_path, monkeypatch):
+def test_a_result_has_the_limits(tmp_path, monkeypatch):
     import numpy as np
     from support import write_bag
 
