@@ -6,7 +6,7 @@ messages from keyword arguments and differ only in what a sequence field takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,8 @@ from rosbags.typesys.store import Typestore
 
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid_spec import FirstContacts, GridSpec
+from seg_ros.ground.mounting import quaternion_of_rotation
+from seg_ros.labels import LabelSet
 
 NANOSECONDS = 1_000_000_000
 
@@ -102,6 +104,38 @@ class MessageLibrary:
             roi=self.message_type("sensor_msgs/msg/RegionOfInterest")(
                 x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
             ),
+        )
+
+    def label_info(self, header: Any, labels: LabelSet) -> Any:
+        """vision_msgs/LabelInfo of a label set; of rclpy an ImportError without vision_msgs."""
+        entry = self.message_type("vision_msgs/msg/VisionClass")
+        return self.message_type("vision_msgs/msg/LabelInfo")(
+            header=header,
+            class_map=[
+                entry(class_id=index, class_name=label.name)
+                for index, label in enumerate(labels.classes)
+            ],
+            threshold=0.0,
+        )
+
+    def transform(
+        self,
+        header: Any,
+        child_frame_id: str,
+        translation: Sequence[float],
+        rotation: NDArray[np.float64],
+    ) -> Any:
+        """tf2_msgs/TFMessage of one frame: where it is in the header's, metres and (3, 3)."""
+        stamped = self.message_type("geometry_msgs/msg/TransformStamped")
+        vector = self.message_type("geometry_msgs/msg/Vector3")
+        turn = self.message_type("geometry_msgs/msg/Quaternion")
+        x, y, z, w = quaternion_of_rotation(rotation)
+        transform = self.message_type("geometry_msgs/msg/Transform")(
+            translation=vector(**dict(zip("xyz", map(float, translation), strict=True))),
+            rotation=turn(x=x, y=y, z=z, w=w),
+        )
+        return self.message_type("tf2_msgs/msg/TFMessage")(
+            transforms=[stamped(header=header, child_frame_id=child_frame_id, transform=transform)]
         )
 
     def occupancy_grid(self, header: Any, spec: GridSpec, values: NDArray[np.int8]) -> Any:

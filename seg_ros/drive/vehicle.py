@@ -80,6 +80,17 @@ class Vehicle:
             needed[IMU] = self._on_imu
         return needed
 
+    def mounting_at(self, mounting: Mounting, camera_frame: str, stamp: int) -> Mounting:
+        """Return where the camera is on the vehicle, that of the camera unless TF is asked.
+
+        Raises:
+            SegRosError: TF says nothing of that stamp.
+
+        """
+        if self._transforms is None:
+            return mounting
+        return self._transforms.mounting(self._base_frame, camera_frame, stamp)
+
     def camera_at(self, camera: CameraModel, camera_frame: str, stamp: int) -> CameraModel:
         """Return the camera mounted as it was over the road at a stamp in nanoseconds.
 
@@ -87,9 +98,7 @@ class Vehicle:
             SegRosError: TF or the IMU says nothing of that stamp.
 
         """
-        mounting = camera.mounting
-        if self._transforms is not None:
-            mounting = self._transforms.mounting(self._base_frame, camera_frame, stamp)
+        mounting = self.mounting_at(camera.mounting, camera_frame, stamp)
         if self._attitude is not None:
             tilt = self._attitude.at(stamp)
             if tilt is None:

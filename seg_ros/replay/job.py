@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.camera_file import load_camera
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import find_model
-from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines
+from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines, picture_size
 from seg_ros.replay.run_files import FIGURES, REJECTED, RESULT, VIDEO, State, read_notes
 from seg_ros.replay.settings import ReplaySettings
 from seg_ros.report.report import write_report
@@ -96,12 +97,19 @@ class ReplayJob:
         Raises:
             SegRosError: as of :func:`seg_ros.drive.open_drive`,
                 :func:`seg_ros.ground.camera_file.load_camera` and
-                :meth:`seg_ros.replay.settings.ReplaySettings.views`.
+                :meth:`seg_ros.replay.settings.ReplaySettings.views`, or the camera file is for
+                frames of another shape.
 
         """
         drive = open_drive(self.source, self.topic, self.fps, self.camera is not None)
         camera = load_camera(self.camera) if self.camera else drive.camera
         self.settings.views(drive, camera)  # what is wrong there is said before the engine loads
+        if self.camera and camera:
+            height, width = picture_size(drive)
+            try:
+                camera.fitted(width, height)
+            except SegRosError as error:
+                raise SegRosError(f"{self.camera}: {error}") from error
         return drive, camera
 
     def folder(self, drive: Drive, camera: CameraModel | None, engine: Engine) -> ReplayFolder:
@@ -112,7 +120,7 @@ class ReplayJob:
             "topic": drive.topics[0].name if drive.topics else self.topic,
             **({"frames a second": self.fps} if self.fps else {}),
             "files": _files(self.source),
-            "camera": str(camera),
+            "camera": _camera_text(camera),
             "model": engine.model,
             "model SHA-256": engine.model_sha256,
             "labels": engine.labels.name,
@@ -124,6 +132,17 @@ class ReplayJob:
             **{f"{name} topic": topic for name, topic in self.settings.topics.items() if topic},
         }
         return ReplayFolder(self.out, run, self.replace, self.resume)
+
+
+def _camera_text(camera: CameraModel | None) -> str:
+    """Say which camera it is: what a person tells it by, and a sign of all the rest."""
+    if camera is None:
+        return "none"
+    at, sign = camera.mounting, sha256(repr(camera).encode()).hexdigest()[:8]
+    return (
+        f"{camera.width}x{camera.height}, focal length {camera.fx:g} px, {at.z:g} m above the "
+        f"ground, pitch {at.pitch:g} rad ({sign})"
+    )
 
 
 def _files(source: str) -> list[str]:

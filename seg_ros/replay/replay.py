@@ -8,10 +8,11 @@ they made in the frames' order.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,10 @@ from seg_ros.ground.grid_spec import occupancy_values
 from seg_ros.ground.world_grid import FusedGrid
 from seg_ros.labels import LabelSet
 from seg_ros.replay.ground_state import forget_ground, load_ground, save_ground
+from seg_ros.replay.placing import Placing
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State
 from seg_ros.replay.settings import ReplaySettings
-from seg_ros.replay.views import View, needs_order
+from seg_ros.replay.views import View, fixed_mounting, needs_order
 from seg_ros.results.bag_topics import (
     CONTACT_TOPIC,
     GRID_TOPIC,
@@ -37,6 +39,7 @@ from seg_ros.results.bag_topics import (
     MASK_TOPIC,
     OVERLAY_TOPIC,
     RESULT_TOPICS,
+    TF,
     BagTopic,
     recorded_topic,
     result_topic,
@@ -121,6 +124,8 @@ class Replay:
         for pipeline in pipelines:
             pipeline.overlay_opacity = values["overlay_opacity"]
             pipeline.grid.spec, pipeline.grid.rules = grid_spec(values), grid_rules(values)
+        fixed = fixed_mounting(drive, camera, self._settings.mounting)
+        self._placing = Placing(values, self._segmenter.labels, fixed)
         self._maker: GridMaker | None = None
         self._wanted = _WANTED
         if needs_order(values):
@@ -165,7 +170,12 @@ class Replay:
         judge = FrameJudge(self.labels)
         damage: SegRosError | None = None
         done = state.frames
-        with RunFiles(work, bag_topics(self._drive, self._options), size, state) as files:
+        topics = bag_topics(self._drive, self._options, self._values)
+        with RunFiles(work, topics, size, state) as files:
+            self._placing.begun = bool(state.frames)
+            misfit = self._misfit(size)
+            if misfit and not state.frames:
+                self._note(misfit, files)
             if self._maker is not None and state.frames:
                 load_ground(work, state.frames, self._maker)
             before = self._mask_before(state.frames)
@@ -187,6 +197,16 @@ class Replay:
                 self._on_frame()
             self._save(files, done, state.seconds + time.perf_counter() - begin, work)
         return damage
+
+    def _misfit(self, size: tuple[int, int]) -> str:
+        """Say that the calibration is of another shape than the first frame, or nothing."""
+        camera = self._camera or self._drive.camera
+        try:
+            if camera is not None:
+                camera.fitted(size[1], size[0])
+        except SegRosError as error:
+            return f"no grid: {error}"
+        return ""
 
     def _save(self, files: RunFiles, done: int, seconds: float, work: Path) -> None:
         """Bring the run to a point from which it can go on."""
@@ -287,6 +307,7 @@ class Replay:
         if self._maker is not None and done is not None:
             done = self._with_grid(made.view, done)
             messages = (*messages, *self._grid_messages(frame, done))
+        messages = (*self._placing.of(made.view), *messages)
         for topic, data in messages:
             if topic in files.bag:
                 files.bag.write(topic, frame.stamp_ns, data)
@@ -326,10 +347,12 @@ def make_pipelines(segmenter: Segmenter, threads: int = 0) -> list[Pipeline]:
     return [Pipeline(segmenters[i % len(segmenters)]) for i in range(max(workers, 2))]
 
 
-def bag_topics(drive: Drive, options: ReplayOptions) -> list[BagTopic]:
+def bag_topics(drive: Drive, options: ReplayOptions, values: Mapping[str, Any]) -> list[BagTopic]:
     """Return the topics of a drive's result bag: what is made, then what is copied."""
-    left_out = MASK_TOPIC if options.mask == "png" else MASK_PNG_TOPIC
-    made = [result_topic(topic) for name, topic in RESULT_TOPICS.items() if name != left_out]
+    left_out = {MASK_TOPIC if options.mask == "png" else MASK_PNG_TOPIC}
+    if not needs_order(values):
+        left_out.add(TF.name)
+    made = [result_topic(topic) for name, topic in RESULT_TOPICS.items() if name not in left_out]
     if not options.camera:
         return made
     if drive.topics:

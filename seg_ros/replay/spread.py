@@ -239,7 +239,8 @@ def _put_together(
     begin = time.perf_counter()
     job, drive, work = spread.job, spread.drive, spread.folder.work
     damage: SegRosError | None = None
-    with RunFiles(work, bag_topics(drive, job.options), picture_size(drive), spread.state) as files:
+    topics = bag_topics(drive, job.options, job.settings.values)
+    with RunFiles(work, topics, picture_size(drive), spread.state) as files:
         while spread.pieces and not damage:
             piece = spread.pieces[0]
             while not wait([piece.future], _POLL_SECONDS).done:
@@ -247,7 +248,8 @@ def _put_together(
             said = _result(piece.future)
             damage = SegRosError(said) if said else None
             for note in read_notes(piece.work):
-                on_note(note)
+                if files.add_note(note):
+                    on_note(note)
             files.append(piece.work)
             seconds = spread.state.seconds + time.perf_counter() - begin
             files.save(State.load(piece.work).frames, seconds)

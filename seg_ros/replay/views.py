@@ -21,7 +21,7 @@ from seg_ros.drive.transforms import TF_TYPE, RecordedTransforms
 from seg_ros.drive.vehicle import IMU, ODOMETRY, Vehicle
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
-from seg_ros.ground.mounting import Mounting
+from seg_ros.ground.mounting import ASSUMED_MOUNTING, Mounting
 from seg_ros.ground.world_grid import Pose
 from seg_ros.replay.cameras import FrameCameras
 
@@ -41,6 +41,8 @@ class View:
     frame: DriveFrame
     camera: CameraModel | None
     """Mounted as at the frame's stamp; None: there is no grid."""
+    mounting: Mounting | None = None
+    """Of the camera on the vehicle, however that leans; None where it is not known."""
     pose: Pose | None = None
     """Of the vehicle in the grid's frame; None where that is the vehicle's own."""
     notes: tuple[str, ...] = ()
@@ -54,6 +56,24 @@ def needs_order(values: Mapping[str, Any]) -> bool:
         or values["attitude_source"] == "imu"
         or values["mounting_source"] == "tf"
     )
+
+
+def fixed_mounting(
+    drive: Drive, camera: CameraModel | None, mounting: Mounting | None
+) -> Mounting | None:
+    """Return where a drive's camera is on its vehicle, TF aside; None where it has no camera.
+
+    Args:
+        drive: the drive.
+        camera: given instead of the drive's, or the drive's own.
+        mounting: of the drive's own camera, where it is given.
+
+    """
+    if camera is not None and camera is not drive.camera:
+        return camera.mounting
+    if drive.camera is None and len(drive.topics) < 2:
+        return None
+    return mounting or (drive.camera.mounting if drive.camera else ASSUMED_MOUNTING)
 
 
 class FrameViews:
@@ -112,26 +132,28 @@ class FrameViews:
         """
         for frame, camera, note in self._cameras.along(frames, start):
             notes = [n for n in (note, frame.note) if n]
-            pose = None
+            mounting, pose = camera and camera.mounting, None
             if self._vehicle is not None:
                 if self._hearing is not None and frame.raw is not None:
                     self._hearing.up_to(frame.raw.log_ns)
                 notes += [f"not used: {reason}" for reason in self._refused]
                 self._refused.clear()
                 if camera is not None and self._missing:
-                    camera = None
+                    camera = mounting = None
                     notes.append(f"no grid: {self._missing}")
                 elif camera is not None:
                     try:
+                        at = (frame.frame_id, frame.stamp_ns)
+                        mounting = self._vehicle.mounting_at(camera.mounting, *at)
                         pose = self._vehicle.pose_at(frame.stamp_ns)
-                        camera = self._vehicle.camera_at(camera, frame.frame_id, frame.stamp_ns)
+                        camera = self._vehicle.camera_at(camera, *at)
                     except SegRosError as error:
-                        camera = None
+                        camera = mounting = None
                         notes.append(f"no grid: {error}")
                     except Exception as error:  # the grid's alone, whatever it is
-                        camera = None
+                        camera = mounting = None
                         notes.append(f"no grid: unexpected {type(error).__name__}: {error}")
-            yield View(frame, camera, pose, tuple(notes))
+            yield View(frame, camera, mounting, pose, tuple(notes))
 
 
 def _choose(bag: Bag, name: str, wanted: str) -> str:

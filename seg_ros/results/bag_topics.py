@@ -15,7 +15,7 @@ from rosbags.interfaces import (
 
 from seg_ros.drive.base import RecordedTopic
 from seg_ros.drive.messages import typestore
-from seg_ros.results.topics import CONTACTS, GRID, MASK, OVERLAY_COMPRESSED, Topic
+from seg_ros.results.topics import CONTACTS, GRID, LABEL_INFO, MASK, OVERLAY_COMPRESSED, Topic
 
 MASK_TOPIC, OVERLAY_TOPIC, GRID_TOPIC, CONTACT_TOPIC = (
     f"/{topic.name}" for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)
@@ -26,11 +26,26 @@ MASK_PNG = Topic(
 )
 MASK_PNG_TOPIC = f"/{MASK_PNG.name}"
 
+TF_STATIC = Topic(
+    "/tf_static",
+    "tf2_msgs/msg/TFMessage",
+    "where the camera is in base_frame, in bags only",
+    transient_local=True,
+)
+TF = Topic("/tf", "tf2_msgs/msg/TFMessage", "the same where it moves, in bags only")
+LABEL_TOPIC = f"/{LABEL_INFO.name}"
+
 LIVE_TOPICS = {f"/{topic.name}": topic for topic in (MASK, OVERLAY_COMPRESSED, GRID, CONTACTS)}
 """What is recorded of the node."""
 
-RESULT_TOPICS = {**LIVE_TOPICS, MASK_PNG_TOPIC: MASK_PNG}
-"""What a run can make of each frame."""
+RESULT_TOPICS = {
+    **LIVE_TOPICS,
+    MASK_PNG_TOPIC: MASK_PNG,
+    LABEL_TOPIC: LABEL_INFO,
+    TF_STATIC.name: TF_STATIC,
+    TF.name: TF,
+}
+"""What a run can make of a drive."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,7 @@ class BagTopic:
 
 def result_topic(topic: Topic) -> BagTopic:
     """Describe one of the node's topics as the node publishes it."""
-    return _described(f"/{topic.name}", topic.message_type, (_qos(topic),))
+    return _described(f"/{topic.name.lstrip('/')}", topic.message_type, (_qos(topic),))
 
 
 def recorded_topic(topic: RecordedTopic) -> BagTopic:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.messages import MessageLibrary
-from seg_ros.labels import LabelSet
 
 QUIET = 5.0
 """Seconds in which one line of code logs once; what it would have said is counted all the same."""
@@ -59,16 +58,3 @@ class ReusedImage:
             self.message = library.image(header, np.zeros(shape, np.uint8))
             self._pixels = np.frombuffer(self.message.data, np.uint8).reshape(shape)
         return self._pixels
-
-
-def label_info(header: Any, labels: LabelSet) -> Any:
-    """vision_msgs/LabelInfo of a label set; raises ImportError where vision_msgs is absent."""
-    entry = message_class("vision_msgs/msg/VisionClass")
-    return message_class("vision_msgs/msg/LabelInfo")(
-        header=header,
-        class_map=[
-            entry(class_id=index, class_name=label.name)
-            for index, label in enumerate(labels.classes)
-        ],
-        threshold=0.0,
-    )

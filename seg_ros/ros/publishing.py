@@ -14,7 +14,7 @@ from seg_ros.ground.grid_spec import occupancy_values
 from seg_ros.labels import LabelSet
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic
-from seg_ros.ros.messages import ReusedImage, label_info, ros_messages
+from seg_ros.ros.messages import ReusedImage, ros_messages
 from seg_ros.segment.output import Output, Processed
 
 
@@ -42,7 +42,8 @@ class FramePublishers:
     def announce(self, labels: LabelSet, now_ns: int) -> None:
         """Publish the names of the class ids of the masks that follow."""
         if self._label_info is not None:
-            self._label_info.publish(label_info(ros_messages().header(now_ns, ""), labels))
+            library = ros_messages()
+            self._label_info.publish(library.label_info(library.header(now_ns, ""), labels))
 
     def listening(self, parameters: Mapping[str, Any]) -> list[Topic]:
         """Return the topics that are switched on and that someone subscribes to."""

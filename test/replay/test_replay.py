@@ -97,6 +97,8 @@ def test_the_result_is_a_rosbag2_with_types_and_qos(replayed):
             OVERLAY_TOPIC: "sensor_msgs/msg/CompressedImage",
             GRID_TOPIC: "nav_msgs/msg/OccupancyGrid",
             CONTACT_TOPIC: "sensor_msgs/msg/LaserScan",
+            "/segmentation/label_info": "vision_msgs/msg/LabelInfo",
+            "/tf_static": "tf2_msgs/msg/TFMessage",
             "/camera/image_raw": "sensor_msgs/msg/Image",
             "/camera/camera_info": "sensor_msgs/msg/CameraInfo",
         }

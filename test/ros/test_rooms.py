@@ -170,7 +170,7 @@ def test_label_info_where_vision_msgs_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "vision_msgs", stand_in)
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", stand_in)
     messages.message_class.cache_clear()
-    info = messages.label_info("header", load_label_set("bdd100k_drivable"))
+    info = messages.ros_messages().label_info("header", load_label_set("bdd100k_drivable"))
     messages.message_class.cache_clear()
     assert info.header == "header"
     assert [(c.class_id, c.class_name) for c in info.class_map] == [
@@ -189,7 +189,7 @@ def test_label_info_without_vision_msgs(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     messages.message_class.cache_clear()
     with pytest.raises(ImportError):
-        messages.label_info("header", load_label_set("camvid"))
+        messages.ros_messages().label_info("header", load_label_set("camvid"))
 
 
 def test_the_worker_does_jobs_between_items():
