@@ -127,9 +127,6 @@ def _banners(run: RunInfo, values: dict[str, Any]) -> tuple[tuple[str, str, tupl
 
 
 def _tiles(values: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    ahead = values["frames"]["contact_ahead_m"]
-    free = ahead.count("Infinity") / len(ahead)
-    known = [v for v in ahead if v is not None]
     median = values["contact_ahead_p50_m"]
     speed = values["frames_per_second"]
     confidence = values["confidence"]
@@ -138,8 +135,8 @@ def _tiles(values: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
         ("Driveable", f"{values['driveable_share']:.1%}", "of the picture, mean"),
         (
             "First contact ahead",
-            "–" if not known else "free" if median == "Infinity" else f"{median:.1f} m",
-            f"median; free in {free:.0%} of the frames" if known else "no grid",
+            f"{median:.1f} m" if median else "free" if values["ahead_free_share"] else "–",
+            values["first_contact_ahead"] or "not known in any frame",
         ),
         ("Confidence", "–" if confidence is None else f"{confidence:.3f}", "mean"),
         ("Engine", f"{values['engine_p50_ms']:.1f} ms", f"99 %: {values['engine_p99_ms']:.1f} ms"),
@@ -177,11 +174,10 @@ def _charts(values: dict[str, Any]) -> tuple[Chart, ...]:
         Chart("Classes", "% of the picture", layers, 0, 100, stacked=True),
         Chart("Driveable area", "% of the picture", (Series("driveable", driveable),), 0, high),
     ]
-    ahead = [None if v is None else float(v) for v in columns["contact_ahead_m"]]
-    if any(v is not None for v in ahead):
-        met = [v if v is not None and math.isfinite(v) else None for v in ahead]
+    if values["ahead_known_share"]:
+        met = columns["contact_ahead_m"]
         top = round_up(1.1 * max((v for v in met if v is not None), default=9.0))
-        free = [top if v == math.inf else None for v in ahead]
+        free = [top if free else None for free in columns["ahead_free"]]
         charts.append(
             Chart(
                 "First contact ahead",

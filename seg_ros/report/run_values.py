@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet
 from seg_ros.report.page.parts import most
-from seg_ros.results.figures import FrameFigures
+from seg_ros.results.figures import FrameFigures, finite
 from seg_ros.support.provenance import versions
 from seg_ros.support.statistics import percentile
 
@@ -53,8 +52,9 @@ class RunInfo:
 def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any]:
     """Everything about a run as JSON takes it: totals, then ``frames`` as one list per figure.
 
-    Times are in milliseconds and seconds, distances in metres, shares of 1. ``Infinity`` as a
-    distance ahead is free as far as is seen, null is not known.
+    Times are in milliseconds and seconds, distances in metres, shares of 1. Where
+    ``contact_ahead_m`` of a frame is null, ``ahead_free`` says whether it is free as far as is seen
+    (true) or not known (null); ``contact_ahead_p50_m`` is the median of the frames with a distance.
 
     Raises:
         SegRosError: there is no frame.
@@ -64,7 +64,9 @@ def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any
     count = len(columns["index"])
     if not count:
         raise SegRosError(f"nothing of {run.drive} was judged, so there is nothing to report")
-    ahead = [float(v) for v in columns["contact_ahead_m"] if v is not None]
+    met = [v for v in columns["contact_ahead_m"] if v is not None]
+    free_share = columns["ahead_free"].count(True) / count
+    met_p50 = float(np.median(met)) if met else None
     confidence = [v for v in columns["confidence"] if v is not None]
     shares = columns["class_shares"]
     return {
@@ -84,7 +86,10 @@ def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any
         "device": run.device,
         "driveable_share": float(np.mean(columns["driveable_share"])),
         "confidence": float(np.mean(confidence)) if confidence else None,
-        "contact_ahead_p50_m": _number(float(np.median(ahead))) if ahead else None,
+        "ahead_known_share": 1 - columns["ahead_free"].count(None) / count,
+        "ahead_free_share": free_share,
+        "contact_ahead_p50_m": met_p50,
+        "first_contact_ahead": _contact_words(free_share, met_p50),
         "problems": list(run.problems),
         "notes": list(run.notes),
         "rejections": list(run.rejections),
@@ -113,16 +118,20 @@ def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any
 
 def _columns(frames: Iterable[FrameFigures], class_count: int) -> dict[str, Any]:
     names = [name for name in FrameFigures.__dataclass_fields__ if name != "class_shares"]
-    columns: dict[str, list[Any]] = {name: [] for name in names}
+    columns: dict[str, list[Any]] = {name: [] for name in (*names, "ahead_free")}
     shares: list[list[float]] = [[] for _ in range(class_count)]
     for frame in frames:
         for name in names:
-            columns[name].append(_number(getattr(frame, name)))
+            columns[name].append(getattr(frame, name))
+        columns["contact_ahead_m"][-1] = finite(frame.contact_ahead_m)
+        columns["ahead_free"].append(frame.ahead_free)
         for column, share in zip(shares, frame.class_shares, strict=True):
             column.append(share)
     return {**columns, "class_shares": shares}
 
 
-def _number(value: Any) -> Any:
-    """Put an infinite distance as JSON can say it."""
-    return "Infinity" if value == math.inf else value
+def _contact_words(free_share: float, met_p50: float | None) -> str:
+    """Say it for people, in the same words wherever it is shown; nothing where nothing is known."""
+    if met_p50 is None:
+        return f"free in {free_share:.0%} of frames" if free_share else ""
+    return f"free in {free_share:.0%} of frames; where there was one, median {met_p50:.1f} m"

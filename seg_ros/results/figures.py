@@ -55,9 +55,19 @@ class FrameFigures:
     """Driveable in the frame before and not any more; None as above."""
 
     def to_line(self) -> str:
-        """Return one line of JSON, without its end; an infinite distance is ``"Infinity"``."""
+        """Return one line of JSON, without its end.
+
+        JSON has no infinity: ``contact_ahead_m`` is a distance or null, and ``ahead_free`` says
+        which null is meant: true for free as far as is seen, null for not known.
+        """
         values = {field.name: _rounded(getattr(self, field.name)) for field in fields(self)}
-        return json.dumps(values, allow_nan=False)
+        values["contact_ahead_m"] = finite(values["contact_ahead_m"])
+        return json.dumps({**values, "ahead_free": self.ahead_free}, allow_nan=False)
+
+    @property
+    def ahead_free(self) -> bool | None:
+        """Whether all ahead is free as far as is seen; None where that is not known."""
+        return None if self.contact_ahead_m is None else math.isinf(self.contact_ahead_m)
 
     @classmethod
     def from_line(cls, line: str) -> FrameFigures:
@@ -71,6 +81,8 @@ class FrameFigures:
             values: dict[str, Any] = json.loads(line)
             shares = tuple(float(share) for share in values.pop("class_shares"))
             whole = {name: int(values.pop(name)) for name in ("index", "stamp_ns")}
+            if values.pop("ahead_free"):
+                values["contact_ahead_m"] = math.inf
             rest = {name: None if v is None else float(v) for name, v in values.items()}
             return cls(class_shares=shares, **whole, **rest)  # type: ignore[arg-type]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -81,8 +93,13 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_rounded(v) for v in value]
     if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else "Infinity"
+        return round(value, 6)
     return value
+
+
+def finite(distance: float | None) -> float | None:
+    """Return a distance that JSON can say: none where it is infinite or not known."""
+    return None if distance is None or math.isinf(distance) else distance
 
 
 def read_figures(path: Path) -> Iterator[FrameFigures]:

@@ -137,7 +137,12 @@ def test_the_figures_are_totals_and_one_list_each():
     assert values["engine_p50_ms"] == pytest.approx(25.5)
     assert values["latency_p99_ms"] == pytest.approx(40.89)
     assert values["confidence"] == pytest.approx(statistics.mean(f.confidence for f in frames))
-    assert values["contact_ahead_p50_m"] == pytest.approx(12.5)
+    assert values["contact_ahead_p50_m"] == pytest.approx(8.5)
+    assert values["ahead_free_share"] == pytest.approx(2 / 12)
+    assert values["ahead_known_share"] == pytest.approx(10 / 12)
+    assert values["first_contact_ahead"] == (
+        "free in 17% of frames; where there was one, median 8.5 m"
+    )
     assert values["classes"][0] == {
         "name": "road",
         "color": [128, 64, 128],
@@ -148,7 +153,8 @@ def test_the_figures_are_totals_and_one_list_each():
     assert values["notable"]["largest_change"][0] == 7
     assert values["notable"]["most_driveable_lost"] == [9]  # the others lost nothing
     columns = values["frames"]
-    assert columns["contact_ahead_m"][:3] == [None, "Infinity", 20.0]
+    assert columns["contact_ahead_m"][:3] == [None, None, 20.0]
+    assert columns["ahead_free"][:3] == [None, True, False]
     assert columns["class_shares"][1] == [0.25] * COUNT
     assert columns["stamp_ns"] == [f.stamp_ns for f in frames]
     assert values["versions"]["numpy"] == np.__version__
