@@ -68,6 +68,11 @@ class ClipsDrive(Drive):
         self.notes = (*timing, *list(notes)[:_SAID])
 
     @property
+    def clips(self) -> list[tuple[VideoDrive, int]]:
+        """The clips in order, and how much later than in itself each is, nanoseconds."""
+        return list(zip(self._clips, self._starts_ns, strict=True))
+
+    @property
     def frame_count(self) -> int | None:
         """See :class:`Drive`."""
         counts = [clip.frame_count for clip in self._clips]

@@ -132,7 +132,8 @@ class FrameViews:
         """
         for frame, camera, note in self._cameras.along(frames, start):
             notes = [n for n in (note, frame.note) if n]
-            mounting, pose = camera and camera.mounting, None
+            mounting = camera.mounting if camera is not None else None
+            pose = None
             if self._vehicle is not None:
                 if self._hearing is not None and frame.raw is not None:
                     self._hearing.up_to(frame.raw.log_ns)

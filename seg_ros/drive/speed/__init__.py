@@ -11,19 +11,23 @@ for the path of what is there, or None, and ``read(path, drive)``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from seg_ros.drive.bag_drive import BagDrive
 from seg_ros.drive.base import Drive
-from seg_ros.drive.speed import bdd, messages, oxts
-from seg_ros.drive.speed.track import SpeedTrack
+from seg_ros.drive.clips import ClipsDrive
+from seg_ros.drive.speed import bdd, comma, gopro, messages, oxts, tesla
+from seg_ros.drive.speed.track import SpeedTrack, speed_track
 from seg_ros.errors import SegRosError
 from seg_ros.support.choices import SYNTHETIC
 
 __all__ = ["SpeedTrack", "find_speed"]
 
-_ADAPTERS: tuple[ModuleType, ...] = (bdd, oxts)
+_ADAPTERS: tuple[ModuleType, ...] = (bdd, comma, oxts, gopro, tesla)
 
 
 def find_speed(drive: Drive, topic: str = "") -> tuple[SpeedTrack | None, tuple[str, ...]]:
@@ -43,10 +47,16 @@ def find_speed(drive: Drive, topic: str = "") -> tuple[SpeedTrack | None, tuple[
     """
     if isinstance(drive, BagDrive):
         return messages.find_speed(drive.bag, topic)
+    if isinstance(drive, ClipsDrive):
+        return _of_clips(drive)
     if topic:
         raise SegRosError(f"drive {drive.name} is not a bag, so it has no topic {topic!r}")
     if drive.name == SYNTHETIC:
         return None, ()
+    return _beside(drive)
+
+
+def _beside(drive: Drive) -> tuple[SpeedTrack | None, tuple[str, ...]]:
     notes = []
     for adapter in _ADAPTERS:
         path: Path | None = adapter.find(drive)
@@ -61,3 +71,29 @@ def find_speed(drive: Drive, topic: str = "") -> tuple[SpeedTrack | None, tuple[
         else:
             return track, (*notes, f"speed: {track.source}")
     return None, tuple(notes)
+
+
+def _of_clips(drive: ClipsDrive) -> tuple[SpeedTrack | None, tuple[str, ...]]:
+    """Join what the clips of a drive have, on its timeline."""
+    tracks: list[SpeedTrack] = []
+    notes: list[str] = []
+    for clip, start_ns in drive.clips:
+        track, said = _beside(clip)
+        if track is None:
+            notes += said
+        else:
+            tracks.append(replace(track, stamps_ns=track.stamps_ns + start_ns))
+    if not tracks:
+        return None, tuple(notes[:1])
+    joined = speed_track(
+        f"{tracks[0].source} and {len(tracks) - 1} more" if tracks[1:] else tracks[0].source,
+        np.concatenate([t.stamps_ns for t in tracks]),
+        np.concatenate([t.speed for t in tracks]),
+        heading=np.concatenate(
+            [np.full(len(t.speed), np.nan) if t.heading is None else t.heading for t in tracks]
+        ),
+    )
+    missing = len(drive.clips) - len(tracks)
+    if missing:
+        notes = [f"speed: {missing} of {len(drive.clips)} clips have none"]
+    return joined, (f"speed: {joined.source}", *notes[:1])
