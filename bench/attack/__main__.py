@@ -25,8 +25,8 @@ from tally import Clock, Tally
 from seg_ros.ros.transport import use_shared_memory
 from seg_ros.support.tables import text_table
 
-SHARES = {"messages": 0.3, "files": 0.35, "runs": 0.25, "overload": 0.1}
-"""Of the time."""
+SHARES = {"runs": 0.2, "files": 0.3, "messages": 0.3, "restarts": 0.1, "overload": 0.1}
+"""Of the time, in this order."""
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def main() -> int:
     tally = Tally(options.seed, options.most, keep, options.steady)
     total = sum(SHARES[part] for part in options.only)
     # Runs first: they are forked, and a process that has threads cannot be forked safely.
-    for part in [p for p in ("runs", "files", "messages", "overload") if p in options.only]:
+    for part in [p for p in SHARES if p in options.only]:
         clock = Clock(options.minutes * 60 * SHARES[part] / total)
         with tempfile.TemporaryDirectory(prefix="seg_ros_attack_") as folder:
             _part(part)(tally, clock, Path(folder))
@@ -67,6 +67,10 @@ def _part(name: str):
         from runs import attack_runs
 
         return attack_runs
+    if name == "restarts":
+        from restarts import attack_restarts
+
+        return attack_restarts
     import live
 
     return live.attack_messages if name == "messages" else live.attack_overload

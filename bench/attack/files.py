@@ -171,6 +171,26 @@ def _network(folder: Path) -> Path:
     return tiny_network(folder / "tiny.onnx")
 
 
+def _checkpoint(folder: Path, ending: str) -> Path:
+    """Write a SegFormer of five classes, as narrow as they can be."""
+    import torch
+    from plain_segformer import random_nvlabs
+    from safetensors.torch import save_file
+
+    state = random_nvlabs((8, 16, 40, 64), (1, 1, 1, 1), 8, classes=5)
+    path = folder / f"checkpoint{ending}"
+    (save_file if ending == ".safetensors" else torch.save)(state, path)
+    return path
+
+
+def _read_checkpoint(path: Path) -> None:
+    from seg_ros.models.catalogue import find_model
+    from seg_ros.models.checkpoint import load_checkpoint
+
+    path.with_suffix(".yaml").write_text(_LABELS)
+    load_checkpoint(find_model(str(path)))
+
+
 _LABELS = "name: five\nclasses:\n" + "".join(
     f"  - {{name: c{i}, color: [{i}, 2, 3], kind: ground, driveable: {str(i < 2).lower()}}}\n"
     for i in range(5)
@@ -211,7 +231,7 @@ FORMS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], str]]] = {
     },
     **{
         f"picture {ending}": (lambda f, e=ending: _pictures(f, e), _read_drive)
-        for ending in (".png", ".jpg")
+        for ending in (".png", ".jpg", ".bmp", ".tiff", ".webp")
     },
     "camera YAML": (_camera, _read_camera),
     "label set YAML": (_text("labels.yaml", _LABELS), _read_labels),
@@ -222,6 +242,10 @@ FORMS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], str]]] = {
     ),
     "engine manifest": (_manifest, lambda path: _once(_load_engine)(path)),
     "network .onnx": (_network, _read_network),
+    **{
+        f"checkpoint {ending}": (lambda f, e=ending: _checkpoint(f, e), _once(_read_checkpoint))
+        for ending in (".pth", ".safetensors")
+    },
     "figures of a run": (
         _text("frames.jsonl", (_FIGURES.to_line() + "\n") * 3),
         _once(lambda path: list(read_figures(path))),

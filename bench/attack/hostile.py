@@ -147,6 +147,17 @@ def calibrations(dice: random.Random, camera: CameraModel) -> Iterator[Any]:
         yield message
 
 
+def transforms(dice: random.Random) -> Iterator[tuple[list[float], list[float]]]:
+    """Yield (translation in metres, quaternion x, y, z, w) of no camera, or nearly none."""
+    usual = ([1.5, 0.0, 1.6], [-0.5, 0.5, -0.5, 0.5])
+    while True:
+        translation, rotation = (list(values) for values in usual)
+        for _ in range(dice.choice((1, 1, 2, 7))):
+            values = dice.choice((translation, rotation))
+            values[dice.randrange(len(values))] = dice.choice(_NUMBERS)
+        yield translation, rotation
+
+
 def motions(dice: random.Random) -> Iterator[tuple[Any, Any]]:
     """Yield (topic, nav_msgs/Odometry or sensor_msgs/Imu) of no vehicle."""
     from seg_ros.results import topics

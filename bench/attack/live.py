@@ -11,6 +11,7 @@ from hostile import calibrations, compressed_images, images, motions
 from node_messages import image_message, mounting_parameters, pixels
 from support import Client, running_node
 from tally import Clock, Tally
+from transforms import attack_transforms
 
 from seg_ros.drive.images import decode_compressed, encode_jpeg
 from seg_ros.drive.messages import stamp_ns
@@ -22,11 +23,14 @@ from seg_ros.support.statistics import FrameStatistics
 from seg_ros.synthetic import SyntheticDrive
 
 OUTCOMES = FrameStatistics.OUTCOMES
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which a good frame has no answer."""
+ROUND = 20
+"""Hostile messages before a good frame."""
 SETTLED = 0.004
 """Seconds between messages; faster, most would be replaced before they are looked at."""
-_EARLY = 10**9
+EARLY = 10**9
+"""Nanoseconds; good frames have later stamps than hostile ones."""
 
 
 class Good:
@@ -36,7 +40,7 @@ class Good:
         scene = SyntheticDrive(frames=150, width=320, height=180)
         segmenter = Segmenter.load()
         self.camera = scene.camera
-        self._stamp = _EARLY
+        self._stamp = EARLY
         self._frames = []
         library = ros_messages()
         for number in (0, 40, 80):
@@ -59,6 +63,7 @@ class Good:
 
 def attack_messages(tally: Tally, clock: Clock, folder: Path) -> None:
     """Send hostile messages of every kind, to a node that takes raw and one that takes JPEGs."""
+    attack_transforms(tally, Clock(clock.left() * 0.1))
     for number, transport in enumerate(("raw", "compressed")):
         part = Clock(clock.left() / (2 - number))
         _attack(tally, part, folder / f"{transport}.log", transport)
@@ -95,7 +100,7 @@ def _attack(tally: Tally, clock: Clock, log: Path, transport: str) -> None:
                     for topic in (image_topic, topics.CAMERA_INFO, *topics.MOTION)
                 }
                 if _rounds(tally, clock, client, node, send, kinds, good, image_topic):
-                    _balance(tally, client, transport)
+                    balance(tally, client, transport)
                 if "Traceback" in node.said():
                     tally.add("node: no traceback in its log", node.said()[-400:], log)
                 else:
@@ -113,7 +118,7 @@ def _rounds(tally, clock, client, node, send, kinds, good, image_topic) -> bool:
             if not tally.open(kind):
                 continue
             sent = []
-            for _ in range(10):
+            for _ in range(ROUND):
                 message = next(generator)
                 if topic is None:
                     chosen, message = message
@@ -152,7 +157,7 @@ def _rounds(tally, clock, client, node, send, kinds, good, image_topic) -> bool:
     return True
 
 
-def _balance(tally: Tally, client: Client, name: str) -> None:
+def balance(tally: Tally, client: Client, name: str) -> None:
     """All that was received came to something: to the frame."""
     kind = "counts that balance"
 
@@ -209,7 +214,7 @@ def attack_overload(tally: Tally, clock: Clock, folder: Path) -> None:
             right = bool(m) and np.array_equal(pixels(m[0]), expected)
             tally.add("overload: the frame after it", "" if right else "no mask, or a wrong one")
             tally.note(f"overload: {sent + 1} frames sent")
-            _balance(tally, client, "overload")
+            balance(tally, client, "overload")
     client.close()
     _slope(tally, memory)
 
