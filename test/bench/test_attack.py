@@ -15,8 +15,12 @@ ATTACK = Path(__file__).parents[2] / "bench" / "attack"
 
 @pytest.mark.parametrize(
     ("most", "least", "parts"),
-    [(20, 700, ["files", "messages"]), (2, 10, ["runs", "--steady"])],
-    ids=["files and messages", "runs"],
+    [
+        (20, 900, ["files", "messages"]),
+        (2, 10, ["runs", "--steady"]),
+        (1, 5, ["restarts"]),
+    ],
+    ids=["files and messages", "runs", "restarts"],
 )
 def test_nothing_that_is_sent_damaged_or_killed_does_harm(most, least, parts):
     # Bounded in count, so that a fast machine tries the same as a slow one.
