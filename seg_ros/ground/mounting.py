@@ -41,7 +41,7 @@ def rotation_of_quaternion(quaternion: Sequence[float]) -> NDArray[np.float64]:
 
     """
     q = np.asarray(quaternion, np.float64)
-    length = float(np.linalg.norm(q))
+    length = math.hypot(*q)
     if not (math.isfinite(length) and length > 1e-6):
         raise SegRosError(f"orientation {q.tolist()} is no rotation: a quaternion has length 1")
     x, y, z, w = (q / length).tolist()
@@ -92,6 +92,10 @@ class Source(str, Enum):
     """Nobody said it: the default."""
 
 
+LOWEST, FARTHEST = 0.01, 1000.0
+"""Metres that a camera may be above the ground, and in any direction from ``base_link``."""
+
+
 @dataclass(frozen=True)
 class MountingErrors:
     """Standard errors of a mounting: ``z`` in metres, angles in radians; 0 where none is known."""
@@ -134,8 +138,16 @@ class Mounting:
         """Refuse what cannot be: a camera in the ground, or values that are no numbers."""
         if not all(math.isfinite(getattr(self, name)) for name in POSE_NAMES):
             raise SegRosError(f"camera mounting {self} has a value that is not a finite number")
-        if self.z <= 0.0:
-            raise SegRosError(f"camera height z = {self.z} m: must be above the ground (z > 0)")
+        if not LOWEST <= self.z <= FARTHEST:
+            raise SegRosError(
+                f"camera height z = {self.z} m: must be {LOWEST:g} to {FARTHEST:g} m "
+                "above the ground"
+            )
+        if max(abs(self.x), abs(self.y)) > FARTHEST:
+            raise SegRosError(
+                f"camera position x = {self.x}, y = {self.y} m: at most {FARTHEST:g} m "
+                "from base_link"
+            )
 
     @property
     def certain(self) -> bool:

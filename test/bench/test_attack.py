@@ -16,7 +16,7 @@ ATTACK = Path(__file__).parents[2] / "bench" / "attack"
 @pytest.mark.parametrize(
     ("most", "least", "parts"),
     [
-        (20, 900, ["files", "messages"]),
+        (20, 800, ["files", "messages"]),
         (2, 10, ["runs", "--steady"]),
         (1, 5, ["restarts"]),
     ],

@@ -205,6 +205,19 @@ def test_quaternions():
         rotation_of_quaternion([0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("name", ["x", "y", "z"])
+def test_a_mounting_is_near_its_vehicle(name):
+    value = 1000.0
+    assert getattr(Mounting(**{name: value}), name) == value
+    for far in (1000.1, 1e300, math.nan, math.inf):
+        with pytest.raises(SegRosError, match=r"camera (height|position|mounting)"):
+            Mounting(**{name: far})
+    low = {"x": -1000.0, "y": -1000.0, "z": 0.01}[name]
+    assert getattr(Mounting(**{name: low}), name) == low
+    with pytest.raises(SegRosError, match=r"camera (height|position)"):
+        Mounting(**{name: low - 0.005})
+
+
 def test_yaml_there_and_back(tmp_path):
     cam = camera("rational 8")
     save_camera(cam, tmp_path / "camera.yaml")
