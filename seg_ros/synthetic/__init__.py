@@ -17,8 +17,9 @@ distortion is drawn as a pinhole and bent. Class ids are those of the `camvid` l
 roads those of `streets`, which adds terrain and the own vehicle.
 
 An open road (`Place`, drawn by `draw_place`) takes the street's place: a highway or a country road
-through fields and woods, by day or night, all of its ground at z = 0. Where it is paved is one
-function of path coordinates (`road.is_paved`), which picture, mask and truth share.
+through fields and woods, by day or night, dry, wet or in snow, all of its ground at z = 0 (banks
+are faces of class terrain). Where it is paved is one function of path coordinates
+(`road.is_paved`), which picture, mask and truth share.
 
 Where to look, each importing from those above it only:
 
@@ -30,10 +31,11 @@ Where to look, each importing from those above it only:
 * `cars`, `people`, `trees`, `objects`: what stands there, as meshes;
 * `roadside`, `ego`: what stands along open roads, and the own bonnet, as meshes;
 * `plan`, `layout`: where all of them are in the street;
-* `weather`, `place`, `layout_open`: the same for open roads;
+* `weather`, `place`, `landscape`, `layout_open`: the same for open roads;
 * `textures`, `light`, `materials`, `terrain`: how things look;
 * `raster`: which face is seen at a pixel, and where shadows fall;
 * `shading`: the pixel's colour and class;
+* `effects`: what a wet road mirrors, what glows;
 * `lens`: distortion;
 * `ground_truth`: class, height and visibility of points on the ground;
 * `scene`: the drive, which puts it together.

@@ -103,6 +103,15 @@ def car_mesh(shape: CarShape, front_lamp: int = GLASS) -> Mesh:
     return mesh
 
 
+def car_lamps(shape: CarShape) -> Floats:
+    """Lamps (4, 4) of a car: x, y, z [m], and 1 for head, -1 for tail lamps."""
+    rows = []
+    for (x, low, high, half), way in ((shape.stations[-1], 1.0), (shape.stations[0], -1.0)):
+        z = low + 0.73 * (high - low)
+        rows += [(x + 0.02 * way, side * 0.74 * half, z, way) for side in (-1.0, 1.0)]
+    return np.array(rows)
+
+
 def _car_body(mesh: Mesh, shape: CarShape) -> None:
     """Loft the lower body over its stations; a dark box hangs under it."""
     sections = []

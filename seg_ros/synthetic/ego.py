@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seg_ros.ground.camera import CameraModel
 from seg_ros.synthetic.basics import EGO, PAINT, Floats, Triple, linear
 from seg_ros.synthetic.meshes import Mesh
 
@@ -107,17 +108,18 @@ def _outline(bonnet: Bonnet) -> Floats:
     return np.array([(rear, -half), (front, -half), (front, half), (rear, half)])
 
 
-def fit_bonnet(
-    rng: np.random.Generator, x: float, z: float, pitch: float, fy: float, below: float
-) -> Bonnet | None:
-    """Draw a bonnet whose edge shows `below` pixels under the camera's axis; None if none fits.
-
-    The camera is at x, z [m] of base_link and looks `pitch` radians down.
-    """
-    down = pitch + math.atan(below / fy)
-    rear = x + rng.uniform(0.45, 0.75)
-    front = rear + rng.uniform(0.85, 1.25)
+def fit_bonnet(rng: np.random.Generator, camera: CameraModel, below: float) -> Bonnet | None:
+    """Draw a bonnet whose edge shows `below` pixels under the camera's axis; None if none fits."""
+    mounting = camera.mounting
+    x, z = mounting.x, mounting.z
+    down = mounting.pitch + math.atan(below / camera.fy)
+    lowest = mounting.pitch + math.atan((camera.height - camera.cy) / camera.fy)
+    # Mostly the bonnet fills the picture's lowest rows, not the cowl behind it.
+    rear = x + (rng.uniform(0.3, 0.45) if rng.random() < 0.75 else rng.uniform(0.45, 0.75))
+    front = rear + rng.uniform(0.9, 1.3)
     height = z - (front - x) * math.tan(down)
+    if rng.random() < 0.75:
+        rear = min(rear, x + max(0.8 * (z - height - 0.12) / math.tan(lowest), 0.15))
     rise = rng.uniform(0.06, 0.2)
     if not 0.5 < height < z - rise - 0.12:
         return None

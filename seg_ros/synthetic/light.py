@@ -191,6 +191,8 @@ def ground_light(
     upright = 0.35 if surface == ON_KERB_FACE else 1.0
     sun = upright * light.to_sun[2] * (1.0 - shadow / 255.0)
     sky = _open_sky(road, s) * (1.0 - 0.75 * contact / 255.0)
+    if road.open:
+        sun *= min(max(1.0 - 1.6 * (1.0 - _open_sky(road, s)), 0.0), 1.0)
     if abs(d) > road.facade - 1.2:
         sky *= 0.75
     return (

@@ -50,6 +50,7 @@ _BEYOND = {
 }
 _FIELDS = (CROP, CROP, PLOUGHED, DRY_GRASS, GRASS, EARTH)
 _SURFACES = ((92, 92, 91), (104, 104, 103), (78, 77, 76), (66, 65, 64), (128, 132, 134))
+_WET = {"day": 0.08, "low sun": 0.1, "overcast": 0.4, "mist": 0.4, "dusk": 0.4, "night": 0.35}
 _NEVER = 1e9
 
 
@@ -72,7 +73,9 @@ class Place:
     traffic: float = 0.5
     hills: float = 0.0  # height [m]
     banks: float = 0.0  # share of the road's length
+    tufts: float = 0.0  # of tall grass along the edges, a density
     bridge: bool = False  # one crosses over
+    tunnel: tuple[float, float] | None = None  # from, to [m] along the path
     bonnet: Bonnet | None = None
 
 
@@ -85,11 +88,15 @@ def draw_place(
     verge: str | None = None,
     barrier: str | None = None,
     bonnet: bool | None = None,
+    wet: bool | None = None,
+    tunnel: bool | None = None,
+    ramp: bool | None = None,
 ) -> Place:
     """Draw an open road from `rng`; what is given is not drawn.
 
     `kind`, `light`, `verge` and `barrier` are of `KINDS`, `LIGHTS`, `VERGES`, `BARRIERS`. A bonnet
-    is fitted into the view of `camera`; with `bonnet` it is there if it can be.
+    is fitted into the view of `camera`; with `bonnet` it is there if it can be. Only highways
+    have ramps, and a tunnel is only drawn by day and where there is no ramp.
     """
     kind = kind or ("highway" if rng.random() < 0.5 else "country")
     light = light or str(rng.choice(LIGHTS, p=(0.36, 0.13, 0.16, 0.06, 0.07, 0.22)))
@@ -102,7 +109,7 @@ def draw_place(
     beyond = int(rng.choice(_BEYOND[ground]))
     road = road._replace(
         phase=float(rng.uniform(0.0, 6.28)),
-        surface=linear(*(rng.normal(1.0, 0.05) * c for c in _SURFACES[int(rng.integers(5))])),
+        surface=linear(*(rng.normal(1.0, 0.02) * c for c in _SURFACES[int(rng.integers(5))])),
         worn=float(rng.uniform(0.0, 1.0)),
         verge=ground,
         beyond=beyond,
@@ -110,10 +117,25 @@ def draw_place(
         field_from=float(rng.uniform(16.0, 60.0)),
         snow=float(rng.uniform(0.0, 0.9)) if ground == SNOW and rng.random() < 0.6 else 0.0,
     )
+    if wet if wet is not None else not road.snow and rng.random() < _WET[light]:
+        road = road._replace(wet=float(rng.uniform(0.3, 1.0)), snow=0.0)
+    if kind == "highway" and (ramp if ramp is not None else rng.random() < 0.35):
+        road = road._replace(
+            ramp_start=float(rng.uniform(-190.0, 0.0)),
+            ramp_width=float(rng.uniform(3.4, 4.5)),
+            ramp_bend=float(rng.uniform(150.0, 500.0)),
+        )
+    under = None
+    can = light not in ("night", "dusk") and road.ramp_width == 0.0
+    if can and (tunnel if tunnel is not None else rng.random() < 0.13):
+        start = float(
+            rng.uniform(-130.0, -20.0) if rng.random() < 0.5 else rng.uniform(15.0, 130.0)
+        )
+        under = (start, start + float(rng.uniform(120.0, 320.0)))
+        road = road._replace(roof_start=under[0], roof_end=under[1], roof_share=0.74)
     other = barrier if kind == "highway" or rng.random() < 0.4 else "none"
     wants = bonnet if bonnet is not None else rng.random() < 0.45
     below = rng.uniform(0.70, 0.95) * camera.height - camera.cy
-    mounting = camera.mounting
     return Place(
         road=road,
         weather=weather,
@@ -125,10 +147,10 @@ def draw_place(
         traffic=float(rng.uniform(0.1, 1.0)),
         hills=float(rng.uniform(8.0, 45.0)) if rng.random() < 0.5 else 0.0,
         banks=float(rng.uniform(0.2, 0.8)) if rng.random() < 0.4 else 0.0,
-        bridge=bool(kind == "highway" and rng.random() < 0.4),
-        bonnet=fit_bonnet(rng, mounting.x, mounting.z, mounting.pitch, camera.fy, below)
-        if wants
-        else None,
+        tufts=float(rng.uniform(0.1, 0.9)) if rng.random() < 0.65 else 0.0,
+        bridge=bool(kind == "highway" and under is None and rng.random() < 0.4),
+        tunnel=under,
+        bonnet=fit_bonnet(rng, camera, below) if wants else None,
     )
 
 

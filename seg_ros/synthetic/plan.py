@@ -30,6 +30,7 @@ class Placement(NamedTuple):
     pace: float = 0.0  # steps per second
     sway: float = 0.0  # amplitude [m] of a slow change of s
     fixed: Triple | None = None
+    roofed: bool = False  # stands in a tunnel, of which it may be a part
     far_mesh: int | None = None  # seen from far away; has the same footprint
 
     def pose(self, path: Floats, time: float) -> tuple[float, float, float, float]:
@@ -46,7 +47,8 @@ class Plan:
     """Collects meshes and placements along a path, up to `end` [m] and for `duration` [s].
 
     `blocks` are the bases (4, 2) of what is large enough to keep the sun off other things, with
-    their lower and upper ends [m] in `block_heights`; `cars` are numbers of meshes.
+    their lower and upper ends [m] in `block_heights`; `cars` are numbers of meshes, `lamps` those
+    of a mesh: rows of x, y, z [m] and 1 for head, -1 for tail lamps.
     """
 
     def __init__(self, seed: int, end: float, duration: float, path: Floats) -> None:
@@ -56,6 +58,7 @@ class Plan:
         self.blocks: list[Floats] = []
         self.block_heights: list[tuple[float, float]] = []
         self.cars: list[int] = []
+        self.lamps: dict[int, Floats] = {}
 
     def rng(self, *key: int) -> np.random.Generator:
         """Return a stream of random numbers for a purpose."""
@@ -74,14 +77,14 @@ class Plan:
         base = np.array(front + back)
         return base if side > 0 else base[[1, 0, 3, 2]]
 
-    def stand(self, mesh: Mesh) -> None:
+    def stand(self, mesh: Mesh, roofed: bool = False) -> None:
         """Place a mesh built in world coordinates, moving its frame to its middle."""
         middle = np.mean(np.concatenate(mesh.corners)[:, :2], axis=0)
         shift = np.append(middle, 0.0)
         mesh.corners = [points - shift for points in mesh.corners]
         mesh.footprint = mesh.footprint - middle
         fixed = (float(middle[0]), float(middle[1]), 0.0)
-        self.placements.append(Placement((self.add(mesh),), fixed=fixed))
+        self.placements.append(Placement((self.add(mesh),), fixed=fixed, roofed=roofed))
 
     def car(self, car: int, paint: int, place: Placement) -> None:
         """Place one of `cars` in one of the paints."""

@@ -25,7 +25,7 @@ _TAPER, _RAMP_LANE = 60.0, 150.0
 """A ramp's lane widens over the first length [m] and leaves the road after the second."""
 _RAMP_SLOPE = 0.4
 """Steepest direction of a ramp relative to the road."""
-_GORE = 2.5
+GORE = 2.5
 """Width [m] up to which the ground between road and ramp is paved."""
 
 
@@ -104,6 +104,8 @@ def ramp_at(road: Road, s: float) -> tuple[float, float]:
 @compiled
 def stray(road: Road, s: float, side: float) -> float:
     """How far [m] the road's edge strays outwards at s, for its left (1) or right (-1) side."""
+    if road.roof_start < s and s < road.roof_end:
+        return 0.5  # up to the tunnel's walls, and under them
     a = road.phase + side
     waves = math.sin(0.61 * s + a) + 0.6 * math.sin(2.3 * s + 3.0 * a)
     return road.ragged * (waves + 0.5 * math.sin(7.9 * s + 5.0 * a))
@@ -118,6 +120,6 @@ def is_paved(road: Road, s: float, d: float) -> bool:
         return False
     width, gap = ramp_at(road, s)
     if gap > 0.0 and d < road.right - 0.6:
-        inner = road.right if gap < _GORE else road.right - gap
+        inner = road.right if gap < GORE else road.right - gap
         return bool(d > road.right - gap - width and d < inner)
     return bool(d > road.right - width - stray(road, s, -1.0))

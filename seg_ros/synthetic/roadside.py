@@ -101,12 +101,18 @@ def board_mesh(wide: float, high: float, low: float, colour: Triple) -> Mesh:
     return mesh
 
 
+def gantry_post_mesh() -> Mesh:
+    """Build one of the two posts of a gantry."""
+    mesh = Mesh(POLE)
+    mesh.box((-0.03, -0.18, 0.0), (0.33, 0.18, 7.2), linear(132, 130, 126))
+    mesh.footprint = np.array([(-0.03, -0.18), (0.33, -0.18), (0.33, 0.18), (-0.03, 0.18)])
+    return mesh
+
+
 def gantry_mesh(left: float, right: float) -> Mesh:
-    """Build a frame across a road, from its `left` post to its `right` one; boards hang on it."""
+    """Build a frame across a road, between its posts at `left` and `right`; boards hang on it."""
     mesh = Mesh(POLE)
     grey = linear(132, 130, 126)
-    for y in (left, right):
-        mesh.box((0.0, y - 0.18, 0.0), (0.3, y + 0.18, 7.2), grey)
     for z in (6.0, 7.1):
         mesh.tube((0.15, right, z), (0.15, left, z), (0.12, 0.12), grey, sides=4)
     for y in np.arange(right, left, 1.6):
@@ -172,6 +178,22 @@ def conifer_mesh(rng: np.random.Generator, high: float) -> Mesh:
     return mesh
 
 
+def tuft_mesh(rng: np.random.Generator, colours: tuple[Triple, Triple]) -> Mesh:
+    """Build three metres of tall grass, 0.8 m deep: single blades and bunches."""
+    mesh = Mesh(TERRAIN)
+    for _ in range(60):
+        x, y = rng.uniform(-1.5, 1.5), rng.normal(0.0, 0.25)
+        high, wide = rng.uniform(0.06, 0.28), rng.uniform(0.01, 0.045)
+        turn = rng.uniform(0.0, np.pi)
+        dx, dy = wide * np.cos(turn), wide * np.sin(turn)
+        lean = rng.normal(0.0, 0.3 * high, 2)
+        part, tone = rng.random(), rng.uniform(0.7, 1.15)
+        colour = [tone * (a + part * (b - a)) for a, b in zip(*colours, strict=True)]
+        corners = [(x - dx, y - dy, 0.0), (x + dx, y + dy, 0.0), (x + lean[0], y + lean[1], high)]
+        mesh.face(corners, (colour[0], colour[1], colour[2]), TURF, two_sided=True)
+    return mesh
+
+
 def hills_mesh(rng: np.random.Generator, distance: float, high: float) -> Mesh:
     """Build wooded hills all around, `distance` metres away."""
     mesh = Mesh(TREE)
@@ -226,10 +248,9 @@ def truck_mesh(long: float, cab: Triple) -> Mesh:
     return mesh
 
 
-def tunnel_mesh(base: Floats, low: float, high: float, lamp: bool) -> Mesh:
+def tunnel_mesh(base: Floats, low: float, high: float, colour: Triple, lamp: bool = False) -> Mesh:
     """Build a wall or the roof of a tunnel on a base (4, 2), or with `lamp` one of its lamps."""
     mesh = Mesh(BUILDING)
-    colour = linear(150, 156, 158)
     mesh.prism(base, low, high, colour, (TUBE if lamp else SOIL,), top=colour)
     if low > 0.0:
         under = [(x, y, low) for x, y in base[::-1]]

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.mounting import Mounting
-from seg_ros.synthetic.basics import Bools, Bytes, Floats, Triple, check_integer, triple
+from seg_ros.synthetic.basics import Bools, Bytes, Floats, Singles, Triple, check_integer, triple
 from seg_ros.synthetic.camera import View, check_camera, optical_rotation, rotation_z
+from seg_ros.synthetic.effects import glow, mirrored, wet
 from seg_ros.synthetic.ground_truth import classify_ground, hide, measure_ground, project_ground
 from seg_ros.synthetic.layout import Layout
 from seg_ros.synthetic.layout_open import OpenLayout
@@ -109,6 +110,7 @@ class SyntheticDrive:
             self._speed, self._offset = place.speed, place.offset
             layout = OpenLayout(place, int(seed), place.speed * duration + _AHEAD, duration)
         self._path, self._placements = layout.path, layout.placements
+        self._lamps = layout.lamps
         self._blocks = np.array(layout.blocks).reshape(-1, 4, 2)
         self._block_heights = np.array(layout.block_heights).reshape(-1, 2)
         self._geometry = pack(layout.meshes)
@@ -130,6 +132,20 @@ class SyntheticDrive:
         index = self._checked(index)
         view, light = self._view(index), self._light(index)
         things = self._things(index, view)
+        image, mask, depth = self._draw(view, light, things)
+        if self._place is not None:
+            self._add_effects(view, light, things, depth, image, mask)
+        image, mask = self._lens.bend(image, mask)
+        cv2.GaussianBlur(image, (3, 3), 0.6, dst=image)
+        shift = np.random.default_rng([index, 8]).integers(0, _NOISE_MARGIN, size=2)
+        add_noise(
+            image.reshape(self.camera.height, -1), self._noise, int(shift[0]), 3 * int(shift[1])
+        )
+        stamp = self._start_ns + round(index * 1_000_000_000 / self.rate)
+        return SyntheticFrame(index, stamp, image, mask)
+
+    def _draw(self, view: View, light: Light, things: Things) -> tuple[Bytes, Bytes, Singles]:
+        """Picture, classes and 1 / depth [1/m] of the faces, as a perfect lens would see them."""
         faces = self._project(view, light, things)
         size = (view.height, view.width)
         buffers = empty_buffers(*size)
@@ -152,14 +168,38 @@ class SyntheticDrive:
             image,
             mask,
         )
-        image, mask = self._lens.bend(image, mask)
-        cv2.GaussianBlur(image, (3, 3), 0.6, dst=image)
-        shift = np.random.default_rng([index, 8]).integers(0, _NOISE_MARGIN, size=2)
-        add_noise(
-            image.reshape(self.camera.height, -1), self._noise, int(shift[0]), 3 * int(shift[1])
-        )
-        stamp = self._start_ns + round(index * 1_000_000_000 / self.rate)
-        return SyntheticFrame(index, stamp, image, mask)
+        return image, mask, buffers.depth
+
+    def _add_effects(
+        self,
+        view: View,
+        light: Light,
+        things: Things,
+        depth: Singles,
+        image: Bytes,
+        mask: Bytes,
+    ) -> None:
+        """Add what a wet road mirrors and what glows, in place."""
+        assert self._place is not None
+        glare = self._place.weather.glare
+        lamps = self._lit(things) if light.dusk > 0.0 else np.zeros((0, 6))
+        if self._road.wet > 0.0:
+            under = mirrored(view)
+            mirror, _, near = self._draw(under, light, things)
+            glow(under, lamps, near, 0.0, mirror)
+            wet(view, self._road, self._path, self._texels, mirror, image, mask)
+        if glare > 0.0 or len(lamps):
+            glow(view, lamps, depth, glare, image)
+
+    def _lit(self, things: Things) -> Floats:
+        """Lamps (N, 6) of all vehicles: world x, y, z, direction, 1 for head and 0 for tail."""
+        rows = []
+        for mesh, (x, y, z, heading) in zip(things.mesh, things.pose, strict=True):
+            c, s = math.cos(heading), math.sin(heading)
+            for ahead, left, up, way in self._lamps.get(int(mesh), ()):
+                place = (x + c * ahead - s * left, y + s * ahead + c * left, z + up)
+                rows.append((*place, way * c, way * s, max(way, 0.0)))
+        return np.array(rows).reshape(-1, 6)
 
     def ground_class(self, index: int, x: npt.ArrayLike, y: npt.ArrayLike) -> Bytes:
         """Class id of what stands on, or is, the ground at points of base_link in frame `index`.
@@ -250,7 +290,12 @@ class SyntheticDrive:
     def _light(self, index: int) -> Light:
         if self._place is None:
             return light_at(EGO_SPEED * (index / self.rate))
-        return weather_light(self._place.weather, *self._ego_pose(index))
+        light = weather_light(self._place.weather, *self._ego_pose(index))
+        # In a tunnel the camera's exposure rises.
+        s = self._speed * (index / self.rate)
+        inside = min(s - self._road.roof_start + 4.0, self._road.roof_end - s - 12.0) / 10.0
+        dark = self._place.tunnel is not None and inside > 0.0
+        return light._replace(gain=light.gain * (1.0 + 1.8 * min(inside, 1.0))) if dark else light
 
     def _things(self, index: int, view: View) -> Things:
         time = index / self.rate
@@ -265,12 +310,13 @@ class SyntheticDrive:
             else item.meshes[int(time * item.pace) % len(item.meshes)]
             for item, (x, y, _, _) in zip(self._placements, poses, strict=True)
         ]
+        roof = 1.0 - self._road.roof_share
         return Things(
             mesh=np.array(meshes, dtype=np.int64),
             pose=np.array(poses),
             paint=np.array([item.paint for item in self._placements]),
-            sunlit=np.ones(len(meshes)),
-            open_sky=np.ones(len(meshes)),
+            sunlit=np.array([0.0 if item.roofed else 1.0 for item in self._placements]),
+            open_sky=np.array([roof if item.roofed else 1.0 for item in self._placements]),
         )
 
     def _project(self, view: View, light: Light, things: Things) -> Faces:

@@ -18,6 +18,7 @@ from seg_ros.synthetic.basics import (
     SIGN_FACE,
     SKY,
     TERRAIN,
+    TUBE,
     Bytes,
     Floats,
     Singles,
@@ -193,6 +194,8 @@ def shade(
                 if mirror > 0.0:
                     normal = (looks[found, 14], looks[found, 15], looks[found, 16])
                     b, g, r = add_mirror(light, normal, mirror, dx, dy, dz, b, g, r)
+                if materials[face] == TUBE:
+                    b, g, r = 1.2, 1.4, 1.5
                 if lamp > 0.0 and light.dusk > 0.0:
                     if materials[face] == HEADLAMP:
                         b, g, r = b + 1.7 * light.dusk, g + 1.9 * light.dusk, r + 2.0 * light.dusk

@@ -139,7 +139,8 @@ def ground_hit(
     """
     ox, oy, oz = origin
     surface, t, s, d, c, sn = NO_GROUND, 0.0, 0.0, 0.0, 1.0, 0.0
-    if dz < -1e-9:
+    # From under the ground, where mirrored views are, no ground is seen.
+    if dz < -1e-9 and oz > kerb:
         t_top, t_road = (kerb - oz) / dz, -oz / dz
         surface, t = ON_ROAD, t_road
         s, d, c, sn = path_coordinates(path, first, ox + t_road * dx, oy + t_road * dy)

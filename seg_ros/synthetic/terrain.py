@@ -10,6 +10,7 @@ from seg_ros.synthetic.road import (
     DASHED,
     DOUBLE,
     DRY_GRASS,
+    GORE,
     GRASS,
     GRAVEL,
     NO_LINE,
@@ -51,6 +52,8 @@ def _blend(pair: tuple[Triple, Triple], part: float, tone: float) -> Triple:
 @compiled
 def _kind_at(road: Road, s: float, d: float) -> int:
     """Kind of ground beside an open road."""
+    if s > road.roof_start and s < road.roof_end:
+        return GRAVEL
     waves = math.sin(0.19 * s + road.phase) + 0.6 * math.sin(0.83 * s + 2.0 * road.phase)
     width, gap = ramp_at(road, s)
     out = d - road.left if d > 0.0 else road.right - width - gap - d
@@ -149,7 +152,7 @@ def _paint(road: Road, s: float, d: float, along: float, across: float) -> tuple
         cover = max(cover, cover_of(d - edge - 0.3, 0.09, across))
         if gap > 0.0:
             cover = max(cover, cover_of(d - road.right + gap + 0.25, 0.09, across))
-            if d > road.right - gap + 0.25:
+            if gap < GORE and d > road.right - gap + 0.25:
                 stripe = cover_of(wrap(s + 1.5 * d, 4.0) - 2.0, 0.5, along)
                 cover = max(cover, stripe)
     return cover, yellow
@@ -182,8 +185,8 @@ def open_road_reflectance(
             r + cover * ((0.46 if yellow else white) - r),
         )
     # What lies beside the road is blown and carried onto its edges.
-    out = road.right + 0.8 - d if d < 0.0 else d - road.left + 0.8
-    dirt = min(max(1.3 * out + 0.8 * (middle - 1.3), 0.0), 0.55)
+    out = road.right + 0.25 - d if d < 0.0 else d - road.left + 0.25
+    dirt = min(max(1.6 * out + 0.3 * (middle - 1.2), 0.0), 0.45)
     if dirt > 0.0 and road.ramp_width == 0.0 and d < road.left + stray(road, s, 1.0):
         bb, gg, rr = terrain_reflectance(texels, road, s, road.left + 0.1 if d > 0.0 else d, 0.3)
         b, g, r = b + dirt * (bb - b), g + dirt * (gg - g), r + dirt * (rr - r)

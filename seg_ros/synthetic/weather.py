@@ -83,7 +83,7 @@ def draw_weather(rng: np.random.Generator, light: str) -> Weather:
             cloud=rng.uniform(0.3, 1.0),
             dusk=1.0,
             gain=rng.uniform(0.8, 1.8),
-            beam=rng.uniform(1.2, 3.5),
+            beam=rng.uniform(1.6, 5.0),
             noise=rng.uniform(2.0, 5.0),
             glare=rng.uniform(0.2, 0.5),
         )

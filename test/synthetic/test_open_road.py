@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,17 +15,21 @@ import pytest
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.mounting import Mounting
 from seg_ros.synthetic import Place, SyntheticDrive, draw_camera, draw_place
+from seg_ros.synthetic.ego import Bonnet
+from seg_ros.synthetic.road import ramp_at
 
 Floats = npt.NDArray[np.float64]
-SKY, ROAD, TREE, FENCE, CAR, TERRAIN, EGO = 0, 3, 5, 7, 8, 11, 12
+SKY, BUILDING, ROAD, FENCE, TERRAIN, EGO = 0, 1, 3, 7, 11, 12
 CAMERA = CameraModel(
     384, 216, 260.0, 260.0, 191.5, 107.5, mounting=Mounting(x=0.3, z=1.4, pitch=0.03)
 )
 
 
 def place(seed: int = 0, **said: Any) -> Place:
-    """Draw a place without banks, which would hide ground."""
-    return replace(draw_place(np.random.default_rng(seed), CAMERA, **said), banks=0.0)
+    """Draw a place without banks and tall grass, which would hide ground."""
+    said = {"tunnel": False, "ramp": False, "wet": False} | said
+    drawn = draw_place(np.random.default_rng(seed), CAMERA, **said)
+    return replace(drawn, banks=0.0, tufts=0.0)
 
 
 def drive(road: Place, seed: int = 0, camera: CameraModel = CAMERA) -> SyntheticDrive:
@@ -107,9 +112,8 @@ def test_light_changes_the_picture_and_not_the_mask(light: str) -> None:
 
 
 def test_bonnet_hides_what_is_behind_it_and_nothing_else() -> None:
-    drawn = (place(seed, light="day", bonnet=True) for seed in range(20))
-    road = next(road for road in drawn if road.bonnet is not None)
-    assert road.bonnet is not None
+    bonnet = Bonnet(0.7, 1.9, 0.85, 0.12, 0.85, 0.05, 0.02, (0.2, 0.2, 0.3), True, False)
+    road = replace(place(light="day"), bonnet=bonnet)
     seen = drive(road)
     without = drive(replace(road, bonnet=None))
     own = [seen[index].class_mask == EGO for index in range(3)]
@@ -121,7 +125,7 @@ def test_bonnet_hides_what_is_behind_it_and_nothing_else() -> None:
         other = without[index].class_mask
         assert not np.any(other == EGO)
         assert np.array_equal(seen[index].class_mask[~own[index]], other[~own[index]])
-    assert seen.ground_class(0, 1.2, road.bonnet.half_width * 0.2) == EGO
+    assert seen.ground_class(0, 1.2, bonnet.half_width * 0.2) == EGO
 
 
 @pytest.mark.parametrize("barrier", ["rail", "concrete"])
@@ -150,3 +154,54 @@ def test_draws_repeat_and_differ() -> None:
     assert 1.1 <= c.camera.mounting.z <= 2.2
     width = 2 * math.degrees(math.atan(0.5 * c.camera.width / c.camera.fx))
     assert 45.0 <= width <= 100.0
+
+
+def test_wet_road_mirrors_and_keeps_the_mask() -> None:
+    dry = place(5, kind="country", verge="grass", light="overcast", bonnet=False, wet=False)
+    soaked = replace(dry, road=dry.road._replace(wet=1.0))
+    a, b = drive(dry)[1], drive(soaked)[1]
+    assert np.array_equal(a.class_mask, b.class_mask)
+    changed = np.any(a.image != b.image, axis=2)
+    # Only the road mirrors; the lens spreads that by a pixel.
+    away = cv2.dilate((a.class_mask == ROAD).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    assert not changed[away].any()
+    assert changed[a.class_mask == ROAD].mean() > 0.9
+    # It shows the bright sky, the more the flatter it is looked at.
+    gain = b.image.mean(axis=2) - a.image.mean(axis=2)
+    far = (a.class_mask == ROAD) & (np.arange(216)[:, None] < 112)
+    near = (a.class_mask == ROAD) & (np.arange(216)[:, None] > 190)
+    assert gain[far].mean() > gain[near].mean() + 5 > 0
+
+
+def test_tunnel_closes_around_the_road() -> None:
+    said = {"kind": "country", "verge": "grass", "light": "day", "bonnet": False}
+    road = place(1, **said, tunnel=True)
+    inside = replace(road, tunnel=(-40.0, 400.0), traffic=1e-3)
+    inside = replace(inside, road=inside.road._replace(roof_start=-40.0, roof_end=400.0))
+    mask = drive(inside)[1].class_mask
+    assert not np.any(mask == SKY)
+    assert not np.any(mask == TERRAIN)
+    assert np.mean(np.isin(mask, (BUILDING, ROAD))) > 0.99
+    x = np.full(30, 6.0)
+    across = np.linspace(road.road.right + 0.3, road.road.left - 0.3, 30) - inside.offset
+    world = drive(inside)
+    assert np.all(world.ground_class(1, x, across) == ROAD)
+    walls = np.array([road.road.right - 0.2, road.road.left + 0.2]) - inside.offset
+    assert np.all(world.ground_class(1, x[:2], walls) == BUILDING)
+
+
+def test_ramp_leaves_the_road_with_terrain_between() -> None:
+    road = place(2, kind="highway", verge="grass", light="day", barrier="none", bonnet=False)
+    edges = road.road._replace(ramp_start=-180.0, ramp_width=4.0, ramp_bend=200.0)
+    road = replace(road, road=edges, traffic=1e-3, bends=(1e6, 1e6 + 1.0), bridge=False)
+    world = drive(road)
+    for x in (20.0, 60.0, 90.0):
+        width, gap = ramp_at(edges, x)
+        lane = edges.right - gap - np.linspace(0.3, width - 0.3, 20) - road.offset
+        assert np.all(world.ground_class(0, np.full(20, x), lane) == ROAD)
+        beyond = edges.right - gap - width - np.linspace(0.3, 1.0, 20) - road.offset
+        assert not np.any(world.ground_class(0, np.full(20, x), beyond) == ROAD)
+        if gap > 4.0:
+            between = edges.right - np.linspace(1.0, gap - 0.3, 20) - road.offset
+            assert np.mean(world.ground_class(0, np.full(20, x), between) == TERRAIN) > 0.9
+    assert gap > 4.0
