@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     check = Check(
         options.frames,
         lambda: choose_frames(open_drive(options.frames), FRAMES),
-        Segmenter,
+        Segmenter.of,
         Limits(options.min_agreement, options.max_false_free),
     )
     with TemporaryDirectory(prefix="seg_ros-") as work, EngineProgress() as progress:

@@ -19,13 +19,16 @@ from seg_ros.engines import Engine, Platform, available_runtimes, platform, prec
 from seg_ros.engines.store import EngineKey, EngineMissingError, EngineStore, Entry
 from seg_ros.engines.verify import Decider, Limits, Verification, verify
 from seg_ros.errors import SegRosError
-from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import Form, Model
 from seg_ros.models.network import Network
 from seg_ros.support.choices import PRECISIONS, RUNTIMES
 
 Report = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0 to 1; NaN: not known."""
+
+
+_ROUNDED = 5e-3
+"""What the sum of probabilities may be off by, of a network in half precision."""
 
 
 def _silent(_: str, __: float) -> None:
@@ -57,8 +60,8 @@ class Check:
     """The drive the frames are of, for people."""
     frames: Callable[[], Sequence[NDArray[np.uint8]]]
     """Gives them when they are needed, (H, W, 3) uint8 BGR each."""
-    decider: Callable[[Engine, LabelSet, str], Decider]
-    """Decides classes with an engine; the last argument is the model's name."""
+    decider: Callable[[Engine, Network], Decider]
+    """Decides classes with an engine that runs a network."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -69,6 +72,8 @@ class Opened:
     engine: Engine
     verification: str
     """How it compares with the reference; empty for a shipped network that is run as it is."""
+    confident: bool = True
+    """Whether its answers say how sure the network is."""
 
 
 def open_engine(
@@ -147,7 +152,8 @@ def _open(
                 ) from error
             report(str(error), math.nan)
             built = build(network, wish, check, store, reuse=True, report=report)
-        return Opened(built.engine, built.entry.summary)
+        confident = bool(built.entry.manifest.get("confident", True))
+        return Opened(built.engine, built.entry.summary, confident)
 
 
 def _load(network: Network, wish: Wish, machine: Platform, store: EngineStore) -> Built:
@@ -223,6 +229,12 @@ def build(
         reference = _reference(network, wish.runtime, check, report)  # what is broken fails here
         report(f"reading frames of {check.source}", 0.0)
         frames = check.frames()
+        if network.model.form is not Form.CHECKPOINT and _are_probabilities(
+            reference, frames, network.model.options.threshold
+        ):
+            report("its output is probabilities, as its values show: their logarithm is taken", 0.0)
+            network.take_for_probabilities()
+            reference = _reference(network, wish.runtime, check, report)
         refused: dict[str, str] = {}
         for precision in candidates:
             key = _key(network, wish, precision, machine)
@@ -230,7 +242,7 @@ def build(
             try:
                 plan = _make_plan(network, key, store, report)
                 engine = _start(plan, key, network, wish.threads, store)
-                judged = check.decider(engine, network.labels, network.model.name)
+                judged = check.decider(engine, network)
                 verdict = verify(judged, reference, frames, check.source, check.limits, report)
                 if verdict.problems:
                     raise SegRosError("; ".join(verdict.problems))
@@ -304,7 +316,7 @@ def _reference(network: Network, runtime: str, check: Check, report: Report) -> 
     report("opening the reference", 0.0)
     engine: Engine
     if network.model.form is Form.CHECKPOINT:
-        module = network.torch()  # first: it says what to install where torch is missing
+        module = network.torch(report)  # first: it says what to install where torch is missing
         from seg_ros.engines.torch import TorchEngine
 
         engine = TorchEngine(module, network.input_size, "fp32", device="cpu")
@@ -320,7 +332,27 @@ def _reference(network: Network, runtime: str, check: Check, report: Report) -> 
         raise SegRosError(
             "there is nothing to verify the engine against; pip install 'seg_ros[export]'"
         )
-    return check.decider(engine, network.labels, network.model.name)
+    return check.decider(engine, network)
+
+
+def _are_probabilities(
+    reference: Decider, frames: Sequence[NDArray[np.uint8]], threshold: float | None
+) -> bool:
+    """Tell by an answer's values that it is no logits, where nothing in the network says so.
+
+    Probabilities are not negative and sum to 1 in every pixel; of one channel, whose classes a
+    threshold makes, all are between 0 and 1.
+    """
+    for frame in frames:
+        logits = reference.segment(frame).inference.logits()
+        if threshold is not None:
+            score = logits[1] - logits[0] + math.log(threshold / (1 - threshold))
+            likely = score.min() > -_ROUNDED and score.max() < 1 + _ROUNDED
+        else:
+            likely = logits.min() >= 0 and np.abs(logits.sum(0) - 1).max() < _ROUNDED
+        if not likely:
+            return False
+    return True
 
 
 def _facts(
@@ -332,6 +364,7 @@ def _facts(
         "source": str(network.model.path),
         "labels": [{**asdict(label), "kind": label.kind.value} for label in network.labels.classes],
         "flops": None if flops is None else {"unfolded": flops[0], "folded": flops[1]},
+        "confident": network.confident,
         "verification": verdict.as_dict(),
         "refused": dict(refused),
         "build_seconds": round(seconds, 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -14,7 +15,8 @@ from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet, bundled_label_sets, load_label_set
 from seg_ros.models import huggingface
 from seg_ros.models.names import label_set_of
-from seg_ros.models.options import UNSAID, NetworkOptions, file_beside, load_beside
+from seg_ros.models.onnx_metadata import class_names, read_metadata
+from seg_ros.models.options import UNSAID, NetworkOptions, file_beside, load_beside, with_metadata
 from seg_ros.support.choices import DEFAULT_MODEL, did_you_mean
 from seg_ros.support.yaml_file import read_yaml
 
@@ -45,6 +47,15 @@ class Model:
     options: NetworkOptions = UNSAID
     shipped: bool = False
     """Whether it came with the package: its content is known, and was compared when it was made."""
+
+    @property
+    def fit(self) -> str:
+        """How frames get into its input, one of :data:`seg_ros.models.options.FITS`.
+
+        Empty where nothing says it and it may be wrong: of an ONNX network from elsewhere.
+        """
+        known = self.shipped or self.form is Form.CHECKPOINT
+        return self.options.fit or ("stretch" if known else "")
 
 
 @dataclass(frozen=True)
@@ -124,12 +135,16 @@ def _describe(path: Path, name: str, form: Form, labels: str) -> Model:
     """Gather what is said about a model in the YAML beside it and in its own config."""
     beside = file_beside(path)
     said, options = load_beside(beside)
+    metadata = {} if form is Form.CHECKPOINT else read_metadata(path)
+    options = with_metadata(options, metadata, path)
     if form is Form.STANDARD and options != UNSAID:
         form = Form.ONNX
     if labels:
         said = load_label_set(labels)
     elif path.is_dir() and said is None:
         said = label_set_of(huggingface.class_names(path), name)
+    elif said is None:
+        said = _named_inside(metadata, name)
     if said is None or not len(said):
         raise SegRosError(
             f"{path}: what are its classes? Name a label set (parameter or option 'labels': "
@@ -145,6 +160,13 @@ def _describe(path: Path, name: str, form: Form, labels: str) -> Model:
             )
         )
     return Model(name, path, said, form, options)
+
+
+def _named_inside(metadata: Mapping[str, str], name: str) -> LabelSet | None:
+    names = class_names(metadata)
+    if names is not None and len(names) == 1:
+        names = ["background", *names]  # of a network of one channel
+    return label_set_of(names, name) if names else None
 
 
 def _check_sum(entry: CatalogueEntry) -> None:

@@ -43,6 +43,10 @@ class Checkpoint:
     normalisation: Normalisation
     layout: str
     """Whose names the file uses: ``Hugging Face``, ``NVlabs``, ``mmsegmentation``, ..."""
+    enlargement: int = 1
+    """What the layout's own code enlarges the logits by, with the corners aligned."""
+    left_out: tuple[str, ...] = ()
+    """Keys of the file that belong to something else than the network."""
 
 
 class RectifiedProjection(SegformerMLP):
@@ -71,6 +75,7 @@ def load_checkpoint(model: Model) -> Checkpoint:
     else:
         config = None
         state = _read(model.path)
+    state, left_out = _network_in(state, model.path)
     layout = find_layout(state)
     if layout is None:
         raise SegRosError(f"{model.path}: {_not_a_segformer(state)}")
@@ -88,7 +93,44 @@ def load_checkpoint(model: Model) -> Checkpoint:
     normalisation = model.options.normalisation or (
         huggingface.preprocessing(model.path)[0] if model.path.is_dir() else layout.normalisation
     )
-    return Checkpoint(network, model.labels, normalisation, layout.name)
+    return Checkpoint(
+        network, model.labels, normalisation, layout.name, layout.enlargement, left_out
+    )
+
+
+def _network_in(
+    state: Mapping[str, Tensor], path: Path
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Find the network among what else a training run keeps in one state.
+
+    Lightning saves the module as a whole: ``model.*`` is the network, and ``criterion.weight`` or a
+    metric's counters lie beside it.
+
+    Returns:
+        The network's keys without their prefix, and those that are not its own.
+
+    Raises:
+        SegRosError: there are several networks.
+
+    """
+    if find_layout(state) is not None:
+        return state, ()
+    prefixes = {
+        key.removesuffix(layout.marker)
+        for layout in LAYOUTS
+        for key in state
+        if key.endswith(f".{layout.marker}")
+    }
+    if not prefixes:
+        return state, ()
+    if len(prefixes) > 1:
+        raise SegRosError(
+            f"{path}: holds {len(prefixes)} networks ({_some(sorted(prefixes))}); save the weights "
+            "of one alone"
+        )
+    (prefix,) = prefixes
+    own = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+    return own, tuple(key for key in state if not key.startswith(prefix))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -24,8 +24,9 @@ from seg_ros.models.checkpoint import Checkpoint, RectifiedProjection
 class FoldedSegformer(nn.Module):
     """A checkpoint with a folded decode head and its normalisation.
 
-    Takes (N, H, W, 3) uint8 BGR images and gives (N, C, H/4, W/4) logits (sides rounded up). Shares
-    the encoder's weights with the checkpoint's network.
+    Takes (N, H, W, 3) uint8 BGR images and gives (N, C, H/4, W/4) logits (sides rounded up), or
+    larger ones where the checkpoint's own code enlarges them. Shares the encoder's weights with the
+    checkpoint's network.
 
     :attr:`stages` may be given another precision than the head; what enters a part is cast to the
     part's own.
@@ -62,6 +63,7 @@ class FoldedSegformer(nn.Module):
         self.classifier = _pointwise(
             head.classifier.weight.double()[:, :, 0, 0], head.classifier.bias.double()
         )
+        self.enlargement = checkpoint.enlargement
         normalisation = checkpoint.normalisation
         self.flip = normalisation.order == "rgb"
         scaled = [
@@ -104,6 +106,9 @@ class FoldedSegformer(nn.Module):
                 )
         assert fused is not None
         logits: Tensor = self.classifier(torch.relu(fused))
+        if self.enlargement > 1:
+            size = [side * self.enlargement for side in logits.shape[2:]]
+            logits = interpolate(logits, size=size, mode="bilinear", align_corners=True)
         return logits
 
 

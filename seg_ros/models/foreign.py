@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,24 @@ from onnx.external_data_helper import load_external_data_for_model, uses_externa
 
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import Model
-from seg_ros.models.ending import is_normalised, logits_of
+from seg_ros.models.ending import Ending, Graph, find_ending
 from seg_ros.models.options import Normalisation, file_beside
+from seg_ros.models.outputs import check_logits, choose_output, end_in_logits
+from seg_ros.models.values import (
+    PREFIX,
+    Dims,
+    describe,
+    dims_of,
+    kind_text,
+    shape_text,
+    with_shapes,
+    without_shape,
+)
 
 OPSET = 17
 """The lowest that has LayerNormalization as one operator."""
 LARGEST = 2**31 - 1
 """Bytes of a protobuf message; beyond, weights need files of their own."""
-PREFIX = "network/"
-
-Dims = list[int | None]
 
 
 def is_standard(network: onnx.ModelProto) -> bool:
@@ -32,14 +39,15 @@ def is_standard(network: onnx.ModelProto) -> bool:
     inputs, outputs = _inputs(network), network.graph.output
     if len(inputs) != 1 or len(outputs) != 1 or _opset(network) < OPSET:
         return False
-    dims = _dims(inputs[0])
+    dims = dims_of(inputs[0])
     return (
         inputs[0].type.tensor_type.elem_type == TensorProto.UINT8
         and len(dims) == 4
         and (dims[0], dims[3]) == (1, 3)
         and None not in dims
         and outputs[0].type.tensor_type.elem_type == TensorProto.FLOAT
-        and not is_normalised(network)
+        and len(dims_of(outputs[0])) == 4
+        and find_ending(Graph(with_shapes(network)), outputs[0].name) == Ending(outputs[0].name)
     )
 
 
@@ -84,19 +92,29 @@ def input_size(
 
     """
     source = _image_input(network, model.path)
-    _, height, width = _layout(_dims(source), model.path)
+    _, height, width = _layout(dims_of(source), model.path)
     return _choose_size((height, width), model, asked)
 
 
-def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.ModelProto:
+def standard_form(
+    model: Model, size: tuple[int, int] | None = None, *, probabilities: bool = False
+) -> tuple[onnx.ModelProto, bool]:
     """Wrap a network so that it takes uint8 BGR images and gives float32 logits.
+
+    What made probabilities or class ids of the logits is left out; see
+    :func:`seg_ros.models.logits.append_logits`. Of class ids whose logits are not found come ones
+    and zeros.
 
     Args:
         model: an ONNX file that takes one float image N x 3 x H x W (or N x H x W x 3), with
             options that say its normalisation, its output where it has several, and its size
             where it has none of its own. One that takes uint8 N x H x W x 3 has the normalisation
-            inside. A Softmax over the classes or a Sigmoid at its end is left out.
+            inside.
         size: (height, width) of the input, where the network leaves it open.
+        probabilities: whether its output was found to be some, by its values.
+
+    Returns:
+        The network, and whether its logits say how sure it is.
 
     Raises:
         SegRosError: the network has another form, or its options are incomplete.
@@ -106,7 +124,7 @@ def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.Mod
     network = compose.add_prefix(_upgrade(read_onnx(path), path), PREFIX)
     source = _image_input(network, path)
     own_name = source.name.removeprefix(PREFIX)
-    channels_first, height, width = _layout(_dims(source), path)
+    channels_first, height, width = _layout(dims_of(source), path)
     height, width = _choose_size((height, width), model, size)
     normalisation = model.options.normalisation
     kind = source.type.tensor_type.elem_type
@@ -121,31 +139,26 @@ def standard_form(model: Model, size: tuple[int, int] | None = None) -> onnx.Mod
         nodes = [helper.make_node("Identity", ["image"], [source.name])]
     elif normalisation is None:
         raise SegRosError(
-            f"{path}: takes {own_name!r}, {_kind(source)}; say its normalisation in "
+            f"{path}: takes {own_name!r}, {kind_text(source)}; say its normalisation in "
             f"{file_beside(path)}, as 'network: {{mean: [...], std: [...], order: rgb}}'"
         )
     else:
         nodes, constants = _preprocess(source.name, kind, normalisation, channels_first)
-    output = _choose_output(network, model)
-    check_logits(output, model)
-    result, ending, more = logits_of(network, output.name, model.options.threshold)
-    nodes += network.graph.node
-    nodes += [*ending, helper.make_node("Identity", [result], ["logits"])]
-    constants += more
+    output = choose_output(network, model)
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, height, width, 3])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
-    graph = helper.make_graph(
-        nodes, "network", [image], [logits], [*network.graph.initializer, *constants],
-        sparse_initializer=network.graph.sparse_initializer,
-    )  # fmt: skip
     # What is left out are comments, and shapes that may be those of another size.
     wrapped = helper.make_model(
-        graph,
+        helper.make_graph(
+            [*nodes, *network.graph.node], "network", [image], [without_shape(output)],
+            [*network.graph.initializer, *constants],
+            sparse_initializer=network.graph.sparse_initializer,
+        ),
         opset_imports=network.opset_import,
         functions=network.functions,
         ir_version=network.ir_version,
-    )
-    return _checked(wrapped, model)
+    )  # fmt: skip
+    wrapped, confident = end_in_logits(wrapped, output, model, probabilities)
+    return _checked(wrapped, model), confident
 
 
 def _checked(network: onnx.ModelProto, model: Model) -> onnx.ModelProto:
@@ -167,50 +180,6 @@ def _checked(network: onnx.ModelProto, model: Model) -> onnx.ModelProto:
     return network
 
 
-def check_logits(answer: onnx.ValueInfoProto, model: Model, wrapped: bool = False) -> None:
-    """Refuse an output that cannot be logits of the label set, as far as its shape is said.
-
-    Args:
-        answer: the output of a network.
-        model: its label set and options.
-        wrapped: whether one channel has been made two classes already.
-
-    Raises:
-        SegRosError: the output has another number of dimensions or classes.
-
-    """
-    path = model.path
-    threshold = model.options.threshold
-    if not answer.type.tensor_type.HasField("shape"):
-        return
-    dims = _dims(answer)
-    classes = len(model.labels)
-    said = f"output {model.options.output!r}" if model.options.output else "its output"
-    if len(dims) != 4:
-        raise SegRosError(
-            f"{path}: {said} is {_shape(dims)}; logits of the form N x C x h x w are needed, so "
-            "export it without its last ArgMax or Reshape"
-        )
-    if threshold is not None and not wrapped:
-        if dims[1] not in (None, 1):
-            raise SegRosError(
-                f"{path}: {said} is {_shape(dims)}, so it has {dims[1]} classes; a threshold is "
-                f"for one, remove it from {file_beside(path)}"
-            )
-        return
-    if dims[1] == 1:
-        raise SegRosError(
-            f"{path}: {said} is {_shape(dims)}: one channel. If it is the score of one class, "
-            f"name two classes in {file_beside(path)}, first what it is where the score is low, "
-            "and say 'network: {threshold: 0.5}'; if it is a class mask, export it without ArgMax"
-        )
-    if dims[1] is not None and dims[1] != classes:
-        raise SegRosError(
-            f"{path}: {said} is {_shape(dims)}, so it has {dims[1]} classes; label set "
-            f"{model.labels.name} has {classes}"
-        )
-
-
 def _inputs(network: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs; old files list their weights among them."""
     return [value for value in network.graph.input if not _is_weight(value, network)]
@@ -220,34 +189,16 @@ def _is_weight(value: onnx.ValueInfoProto, network: onnx.ModelProto) -> bool:
     return any(value.name == tensor.name for tensor in network.graph.initializer)
 
 
-def _dims(value: onnx.ValueInfoProto) -> Dims:
-    shape = value.type.tensor_type.shape.dim
-    return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in shape]
-
-
-def _shape(dims: Dims) -> str:
-    return " x ".join("?" if d is None else str(d) for d in dims) or "without a shape"
-
-
-def _kind(value: onnx.ValueInfoProto) -> str:
-    kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-    return f"{kind} {_shape(_dims(value))}"
-
-
-def _describe(values: Sequence[onnx.ValueInfoProto]) -> str:
-    return "; ".join(f"{value.name.removeprefix(PREFIX)!r}, {_kind(value)}" for value in values)
-
-
 def _image_input(network: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
     inputs = _inputs(network)
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8)
     if len(inputs) != 1:
         raise SegRosError(
-            f"{path}: takes {len(inputs)} inputs ({_describe(inputs)}); a network "
+            f"{path}: takes {len(inputs)} inputs ({describe(inputs)}); a network "
             "that takes one image is needed"
         )
     if inputs[0].type.tensor_type.elem_type not in kinds:
-        raise SegRosError(f"{path}: takes {_describe(inputs)}; float or uint8 is needed")
+        raise SegRosError(f"{path}: takes {describe(inputs)}; float or uint8 is needed")
     return inputs[0]
 
 
@@ -259,7 +210,8 @@ def _layout(dims: Dims, path: Path) -> tuple[bool, int | None, int | None]:
         if dims[3] == 3:
             return False, dims[1], dims[2]
     raise SegRosError(
-        f"{path}: its input is {_shape(dims)}; one image, 1 x 3 x H x W or 1 x H x W x 3, is needed"
+        f"{path}: its input is {shape_text(dims)}; one image, 1 x 3 x H x W or 1 x H x W x 3, "
+        "is needed"
     )
 
 
@@ -312,28 +264,6 @@ def _preprocess(
     then("Div", "image_normalised", "image_std")
     then("Cast", name, to=dtype)
     return nodes, [numpy_helper.from_array(value, key) for key, value in constants.items()]
-
-
-def _choose_output(network: onnx.ModelProto, model: Model) -> onnx.ValueInfoProto:
-    outputs = list(network.graph.output)
-    listed = _describe(outputs)
-    name = model.options.output
-    if not name and len(outputs) > 1:
-        raise SegRosError(
-            f"{model.path}: has {len(outputs)} outputs ({listed}); say which are the logits in "
-            f"{file_beside(model.path)}, as 'network: {{output: NAME}}'"
-        )
-    chosen = [o for o in outputs if not name or o.name == PREFIX + name]
-    if not chosen:
-        raise SegRosError(f"{model.path}: has no output {name!r}, but {listed}")
-    kind = chosen[0].type.tensor_type.elem_type
-    if kind not in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16):
-        raise SegRosError(
-            f"{model.path}: gives {listed}; logits are float, so this is a class mask: export it "
-            "without ArgMax"
-        )
-    result: onnx.ValueInfoProto = chosen[0]
-    return result
 
 
 def _upgrade(network: onnx.ModelProto, path: Path) -> onnx.ModelProto:

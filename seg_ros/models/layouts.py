@@ -8,6 +8,8 @@ They hold the same network but for what :class:`Layout` says.
   the resize.
 - ``stages``: the rewrite github.com/anibali/segformer.
 - ``segformer_mit_b3``: a course's model made after that rewrite; its head is a ``decoder_head``.
+- ``segmentation-models-pytorch``: of version 0.5 and 0.6. It enlarges its logits to the size of the
+  input itself, with ``align_corners=True``.
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ class Layout:
     marker: str
     """A weight that no other layout has."""
     modules: Mapping[str, str]
-    """Transformers' name of a module by the layout's, ``<s>`` for the stage and ``<b>`` for the
-    block; ``(k|v)`` where one matrix is several there. Empty where the names are the same."""
+    """Transformers' name of a module by the layout's, ``<s>`` for the stage, ``<b>`` for the block
+    and ``<n>`` for what counts from 0 where stages do not; ``(k|v)`` where one matrix is several
+    there. Empty where the names are the same."""
     ignored: str = TRAINING
     """Keys that inference does not need, as a regular expression."""
     first_stage: int = 0
@@ -58,11 +61,13 @@ class Layout:
     last_first: bool = True
     """Whether the fuse convolution's input begins with the last stage, as in transformers."""
     normalisation: Normalisation = field(default=Normalisation())
+    enlargement: int = 1
+    """What its own code multiplies the size of its logits by, with the corners aligned."""
 
     @cached_property
     def patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
         """The modules as regular expressions, with the parameter's name behind."""
-        index = {"<s>": r"(?P<s>\d+)", "<b>": r"(?P<b>\d+)"}
+        index = {f"<{letter}>": rf"(?P<{letter}>\d+)" for letter in "sbn"}
         compiled = []
         for module, name in self.modules.items():
             pattern = re.escape(module)
@@ -86,6 +91,7 @@ class Layout:
             found = match.groupdict()
             stage = int(found.get("s", 0)) - self.first_stage
             name = name.replace("<s>", str(stage)).replace("<b>", found.get("b", ""))
+            name = name.replace("<n>", found.get("n", ""))
             name = f"{name}.{found['parameter']}"
             several = re.search(r"\(.+\)", name)
             if several is None:
@@ -234,7 +240,27 @@ _COURSE = Layout(
     normalisation=Normalisation(mean=(0.485, 0.56, 0.406)),
 )
 
-LAYOUTS = (_HUGGING_FACE, _HUGGING_FACE_4, _NVLABS, _MMSEGMENTATION, _STAGES, _COURSE)
+_SMP = Layout(
+    name="segmentation-models-pytorch",
+    marker="decoder.mlp_stage.0.linear.weight",
+    modules={
+        **{
+            module.replace("backbone.", "encoder.", 1): name
+            for module, name in _NVLABS.modules.items()
+            if module.startswith("backbone.")
+        },
+        "decoder.mlp_stage.<n>.linear": PROJECT.replace("<s>", "<n>") + "proj",
+        "decoder.fuse_stage.0": HEAD + "linear_fuse",
+        "decoder.fuse_stage.1": HEAD + "batch_norm",
+        "segmentation_head.0": HEAD + "classifier",
+    },
+    ignored=TRAINING + r"|classification_head\..*",
+    first_stage=1,
+    block_eps=1e-6,
+    enlargement=4,
+)
+
+LAYOUTS = (_HUGGING_FACE, _HUGGING_FACE_4, _NVLABS, _MMSEGMENTATION, _STAGES, _COURSE, _SMP)
 
 
 def find_layout(keys: Iterable[str]) -> Layout | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from seg_ros.models.checkpoint import Checkpoint
     from seg_ros.models.folding import FoldedSegformer
 
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 """Counts changes to what a source becomes; part of a network's identity."""
 SMALLEST, LARGEST = 32, 8192
 """Sides of an input that are possible, pixels."""
@@ -52,6 +53,9 @@ class Network:
         self.model = model
         self._work = work
         self._made: Path | None = None
+        self._probabilities = False
+        self.confident = True
+        """Whether its logits say how sure it is. Known once :meth:`onnx` was made."""
         self._asked = size or model.options.size
         if self._asked and not all(SMALLEST <= side <= LARGEST for side in self._asked):
             raise SegRosError(
@@ -112,11 +116,17 @@ class Network:
             self._made = self._make(report)
         return self._made
 
+    def take_for_probabilities(self) -> None:
+        """Let the next :meth:`onnx` take the output for probabilities, as its values show it is."""
+        self._probabilities, self._made = True, None
+
     def _make(self, report: Report) -> Path:
         foreign = _import_foreign()
+        from seg_ros.models.outputs import refuse_training_mode
+
         if self.model.form is Form.CHECKPOINT:
             report("reading the checkpoint", 0.0)
-            folded = self.torch()
+            folded = self.torch(report)
             from seg_ros.models.export import export_onnx
 
             report("writing ONNX", 0.3)
@@ -124,11 +134,15 @@ class Network:
         else:
             report("reading the network", 0.0)
             network = foreign.read_onnx(self.model.path, weights=False)
-            if self.model.form is Form.STANDARD and foreign.is_standard(network):
+            refuse_training_mode(network, self.model.path)
+            as_it_is = self.model.form is Form.STANDARD and not self._probabilities
+            if as_it_is and foreign.is_standard(network):
                 foreign.input_size(network, self.model, self._asked)
                 foreign.check_logits(network.graph.output[0], self.model)
                 return self.model.path
-            made = foreign.standard_form(self.model, self._asked)
+            made, self.confident = foreign.standard_form(
+                self.model, self._asked, probabilities=self._probabilities
+            )
         height, width = self.input_size
         path = self._work / f"{self.model.name}-{height}x{width}-{self.sha256[:12]}.onnx"
         part = path.with_suffix(".part")
@@ -137,7 +151,7 @@ class Network:
         report("writing ONNX", 1.0)
         return path
 
-    def torch(self) -> FoldedSegformer:
+    def torch(self, report: Report = lambda *_: None) -> FoldedSegformer:
         """Return the network as a torch module, float32 on the CPU, a new one at each call.
 
         Raises:
@@ -150,6 +164,11 @@ class Network:
                 "give the checkpoint it was made from"
             )
         checkpoint = self._load()
+        if checkpoint.left_out:
+            rest = len(checkpoint.left_out) - 1
+            more = f" and {rest} more" if rest else ""
+            what = f"{checkpoint.left_out[0]}{more} of {self.model.path.name}"
+            report(f"left out, as no part of the network: {what}", math.nan)
         from seg_ros.models.folding import FoldedSegformer
 
         return FoldedSegformer(checkpoint)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from seg_ros.errors import SegRosError
 from seg_ros.labels import LabelSet, load_label_set
+from seg_ros.models.onnx_metadata import image_size, is_ultralytics
 from seg_ros.support.yaml_file import read_yaml
 
 Triple = tuple[float, float, float]
+
+FITS = ("stretch", "letterbox")
+"""How a frame of another shape gets into the network's input: as a whole, or with its proportions
+kept and grey bars beside it."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class NetworkOptions:
     """(height, width) of the input in pixels."""
     threshold: float | None = None
     """Of a network of one channel: the second class is where its probability is above."""
+    fit: str = ""
+    """One of :data:`FITS`; empty where nothing is said, which stretches."""
 
 
 UNSAID = NetworkOptions()
@@ -63,7 +71,10 @@ def load_beside(path: Path) -> tuple[LabelSet | None, NetworkOptions]:
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise SegRosError(f"{path}: needs 'classes' or 'labels', and where it applies 'network'")
-    unknown = set(data) - {"name", "classes", "labels", "network"}
+    known = {"name", "classes", "labels", "network"}
+    if {"backbone", "head"} <= set(data) and known.isdisjoint(data):
+        return None, UNSAID  # of the network's architecture, as Ultralytics has them
+    unknown = set(data) - known
     if unknown:
         raise SegRosError(
             f"{path}: unknown keys {sorted(map(str, unknown))}; known are name, classes, labels "
@@ -90,7 +101,7 @@ def _options(data: Any, path: Path) -> NetworkOptions:
     where = f"{path}: network"
     if not isinstance(data, dict):
         raise SegRosError(f"{where} must be a mapping")
-    known = {"mean", "std", "scale", "order", "output", "size", "threshold"}
+    known = {"mean", "std", "scale", "order", "output", "size", "threshold", "fit"}
     unknown = set(data) - known
     if unknown:
         raise SegRosError(
@@ -109,8 +120,33 @@ def _options(data: Any, path: Path) -> NetworkOptions:
     threshold = data.get("threshold")
     if threshold is not None and not (type(threshold) is float and 0 < threshold < 1):
         raise SegRosError(f"{where}: 'threshold' must be a share between 0 and 1, such as 0.5")
+    fit = data.get("fit", "")
+    if "fit" in data and fit not in FITS:
+        raise SegRosError(f"{where}: 'fit' must be one of {', '.join(FITS)}, not {fit!r}")
     normalisation = _normalisation(data, where) if normalised else None
-    return NetworkOptions(normalisation, output, size, threshold)
+    return NetworkOptions(normalisation, output, size, threshold, fit)
+
+
+def with_metadata(
+    options: NetworkOptions, metadata: Mapping[str, str], path: Path
+) -> NetworkOptions:
+    """Fill in what an ONNX file's exporter is known to do, where nothing is said.
+
+    Ultralytics' networks are trained and exported on RGB / 255, in a letterbox.
+
+    Raises:
+        SegRosError: it is a network of Ultralytics that is none for semantic segmentation.
+
+    """
+    if not is_ultralytics(metadata, path):
+        return options
+    plain = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    return replace(
+        options,
+        normalisation=options.normalisation or plain,
+        size=options.size or image_size(metadata),
+        fit=options.fit or "letterbox",
+    )
 
 
 def _normalisation(data: dict[str, Any], where: str) -> Normalisation:

@@ -28,7 +28,7 @@ from seg_ros.results.figures import FrameFigures, read_figures
 from seg_ros.results.outputs import ReplayFolder, write_sheet
 from seg_ros.results.video import write_mp4
 from seg_ros.segment.pipeline import FRAMES_OF_ONE_CLASS, Pipeline, one_class_note
-from seg_ros.segment.segmenter import Segmenter
+from seg_ros.segment.segmenter import Segmenter, fit_doubt
 from seg_ros.support.choices import SYNTHETIC
 from seg_ros.support.progress import EngineProgress
 from seg_ros.support.provenance import checksums
@@ -65,6 +65,10 @@ class Engine:
     device: str
     input_size: tuple[int, int]
     """(H, W) in pixels."""
+    fit: str = "stretch"
+    """See :class:`seg_ros.segment.segmenter.Segmenter`."""
+    confident: bool = True
+    """Whether there is a confidence."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ def load_engine(options: EngineOptions) -> tuple[Engine, list[Pipeline]]:
         f"{info.runtime} {info.precision}",
         info.device,
         segmenter.input_size,
+        segmenter.fit,
+        segmenter.confident,
     )
     return engine, make_pipelines(segmenter, options.threads)
 
@@ -276,7 +282,7 @@ def finish(
             *job.notes,
             *drive.notes,
             *cut_notes([f.index for f in frames], [f.stamp_ns for f in frames]),
-            *_doubts(frames, engine.labels),
+            *_doubts(frames, drive, engine),
         ),
         finished=damage is None,
         command=job.command,
@@ -296,13 +302,18 @@ def finish(
     return values
 
 
-def _doubts(frames: Sequence[FrameFigures], labels: LabelSet) -> Iterator[str]:
-    """Say it where the shares of the classes look as those of no working network do."""
+def _doubts(frames: Sequence[FrameFigures], drive: Drive, engine: Engine) -> Iterator[str]:
+    """Say what about the network, or how it was fed, may not be as it should."""
+    doubt = fit_doubt(engine.model, engine.fit, engine.input_size, picture_size(drive))
+    if doubt:
+        yield doubt
+    if not engine.confident:
+        yield f"{engine.model} gives class ids, so there is no confidence"
     first = frames[0].class_shares
     if len(frames) >= FRAMES_OF_ONE_CLASS and 1.0 in first:
         only = first.index(1.0)
         if all(frame.class_shares[only] == 1.0 for frame in frames):
-            yield one_class_note(labels, only, len(frames))
+            yield one_class_note(engine.labels, only, len(frames))
 
 
 def finished_figures(folder: ReplayFolder, engine: Engine) -> dict[str, Any]:

@@ -133,6 +133,8 @@ class Diagnosis:
             values["model"] = segmenter.model_name
             values["engine"] = f"{info.runtime} {info.precision}"
             values["device"] = info.device
+            if not segmenter.confident:
+                values["confidence"] = "none: the network gives class ids"
             values["engine verified"] = segmenter.verification or "runs the network as it is"
         status_class = message_class("diagnostic_msgs/msg/DiagnosticStatus")
         pair = message_class("diagnostic_msgs/msg/KeyValue")

@@ -208,6 +208,8 @@ class Frames:
         self.latest = message
         self._on_stamp(received.stamp)
         listening = self._outputs.listening(values)
+        if not pipeline.segmenter.confident:
+            listening = [topic for topic in listening if topic is not topics.CONFIDENCE]
         if not listening:
             self._count("unwanted", received)
             return

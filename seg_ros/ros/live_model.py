@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any
 
+from seg_ros.errors import SegRosError
 from seg_ros.ground.world_grid import FusedGrid
 from seg_ros.results.parameters import RELOADED, grid_rules, grid_spec
-from seg_ros.segment.pipeline import Pipeline
+from seg_ros.segment.pipeline import Pipeline, refuse_confidence
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.pixels import parse_size
 from seg_ros.support.progress import BuildLog
@@ -60,11 +61,14 @@ class LiveModel:
             build_if_missing=values["build_if_missing"],
             report=progress,
         )
+        refuse_confidence(segmenter, grid_rules(values))
         pipeline = Pipeline(segmenter)
         pipeline.warm_up()
         pipeline.grid.fusion = FusedGrid() if values["grid_fusion"] else None
         info = segmenter.engine_info
         verified = f"; verified: {segmenter.verification}" if segmenter.verification else ""
+        if not segmenter.confident:
+            verified += "; it gives class ids, so there is no confidence"
         return pipeline, (
             f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
             f"ready in {time.monotonic() - start:.1f} s{verified}"
@@ -88,6 +92,15 @@ class LiveModel:
         with self._applying:
             if self.pipeline is not None:
                 _apply(self.pipeline, values)
+
+    def refusal(self, values: Mapping[str, Any]) -> str:
+        """Say why the model in use cannot go on with these values, or nothing."""
+        try:
+            if self.pipeline is not None:
+                refuse_confidence(self.pipeline.segmenter, grid_rules(values))
+        except SegRosError as error:
+            return str(error)
+        return ""
 
     def reload_needed(self, values: Mapping[str, Any]) -> str:
         """Say which parameters name another model than the one in use, or nothing."""

@@ -62,7 +62,10 @@ class SegmentationNode(LifecycleNode):
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters}
         settings, model = self._parts.settings, self._parts.model
-        reason = settings.change(changes, configured=model.pipeline is not None)
+        reason = ""
+        if "grid_min_confidence" in changes:
+            reason = model.refusal({**settings.values, **changes})
+        reason = reason or settings.change(changes, configured=model.pipeline is not None)
         if reason:
             return SetParametersResult(successful=False, reason=reason)
         model.apply(settings.values)

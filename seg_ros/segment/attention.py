@@ -161,6 +161,11 @@ class AttentionNetwork:
         threads: int = 0,
     ) -> AttentionNetwork:
         """Open a model; arguments and errors as for this class and :func:`open_attention`."""
+        if model.fit == "letterbox":
+            raise SegRosError(
+                f"model {model.name} takes frames in a letterbox; attention is drawn of networks "
+                "that take the frame stretched"
+            )
         return cls(open_attention(model, size, threads), model.name, stage, block)
 
     def maps(self, frame: NDArray[np.uint8], query: tuple[int, int] | None = None) -> AttentionMaps:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.grid_spec import GridRules, GridSpec
 from seg_ros.ground.world_grid import Pose
@@ -21,6 +22,21 @@ FRAMES_OF_ONE_CLASS = 10
 
 Allocate = Callable[[Output, tuple[int, ...]], NDArray[np.uint8]]
 """Gives the memory an output is written into; it may be the same for every frame."""
+
+
+def refuse_confidence(segmenter: Segmenter, rules: GridRules) -> None:
+    """Refuse rules that ask for a confidence which a network does not give.
+
+    Raises:
+        SegRosError: they do.
+
+    """
+    if rules.min_confidence and not segmenter.confident:
+        raise SegRosError(
+            f"grid_min_confidence is {rules.min_confidence}, but model {segmenter.model_name} "
+            "gives class ids, without a confidence; set it to 0, or export the network without "
+            "what makes class ids of its logits"
+        )
 
 
 def one_class_note(labels: LabelSet, class_id: int, frames: int) -> str:
@@ -59,13 +75,14 @@ class Pipeline:
         self.overlay_opacity = overlay_opacity
         self._frames_of_one_class: int | None = 0
         self._one_class = 0
+        self._size: tuple[int, int] | None = None
 
     @property
     def doubt(self) -> str:
         """What about the answers so far looks wrong, or nothing."""
         count = self._frames_of_one_class
         if count is None or count < FRAMES_OF_ONE_CLASS:
-            return ""
+            return self.segmenter.doubt(self._size) if self._size else ""
         return one_class_note(self.segmenter.labels, self._one_class, count)
 
     def warm_up(self) -> None:
@@ -76,7 +93,7 @@ class Pipeline:
         for writeable in (True, False):  # numba compiles for each
             frame.flags.writeable = writeable
             self.process(frame, every, camera)
-        self._frames_of_one_class = 0
+        self._frames_of_one_class, self._size = 0, None
 
     def process(
         self,
@@ -105,14 +122,18 @@ class Pipeline:
         size = frame.shape[:2]
         on_ground = camera is not None and bool(wanted & (Output.GRID | Output.CONTACTS))
         labels = self.segmenter.labels
+        self._size = (size[0], size[1])
+        sure = self.segmenter.confident
         confidence = mean_confidence = color = painted = None
         grid = Grid()
         with self.segmenter.turn:
             segmentation = self.segmenter.segment(frame)
             mask = segmentation.class_mask(allocate(Output.MASK, size))
-            if Output.CONFIDENCE in wanted or (on_ground and self.grid.rules.min_confidence):
+            if sure and (
+                Output.CONFIDENCE in wanted or (on_ground and self.grid.rules.min_confidence)
+            ):
                 confidence = segmentation.confidence(allocate(Output.CONFIDENCE, size))
-            if Output.MEAN_CONFIDENCE in wanted:
+            if sure and Output.MEAN_CONFIDENCE in wanted:
                 mean_confidence = segmentation.mean_confidence()
         self._watch(mask)
         if Output.COLOR in wanted:
@@ -121,9 +142,14 @@ class Pipeline:
             out = allocate(Output.OVERLAY, frame.shape)
             painted = overlay(frame, mask, labels, self.overlay_opacity, out)
         if on_ground and camera is not None:
-            grid = self.grid.make(
-                mask, confidence, camera, Output.CONTACTS in wanted, pose, stamp_ns
-            )
+            try:
+                refuse_confidence(self.segmenter, self.grid.rules)
+            except SegRosError as error:
+                grid = Grid(problem=str(error))
+            else:
+                grid = self.grid.make(
+                    mask, confidence, camera, Output.CONTACTS in wanted, pose, stamp_ns
+                )
         return Processed(
             segmentation.engine_ns,
             mask,

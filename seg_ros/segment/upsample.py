@@ -18,6 +18,7 @@ half-pixel centres, float32 weights, edge values repeated. Ties go to the lowest
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -46,10 +47,23 @@ class _Axis(NamedTuple):
     """Where each run of outputs between the same two inputs starts, and the end of the last."""
 
 
+class Part(NamedTuple):
+    """The part of the logits that a frame covers, in pixels of the logits, not necessarily whole.
+
+    What lies beyond it is no part of the frame, but is interpolated with where it is next to it.
+    """
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
 @lru_cache(maxsize=32)
-def _axis(inputs: int, outputs: int) -> _Axis:
-    scale = np.float32(inputs) / np.float32(outputs)
-    centre = (np.arange(outputs, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+def _axis(inputs: int, outputs: int, start: float = 0.0, length: float = 0.0) -> _Axis:
+    scale = np.float32(length or inputs) / np.float32(outputs)
+    centre = (np.arange(outputs, dtype=np.float32) + np.float32(0.5)) * scale
+    centre += np.float32(start - 0.5)
     centre = np.maximum(centre, np.float32(0.0))
     low = np.minimum(centre.astype(np.int32), inputs - 1)
     weight_high = np.clip(centre - low.astype(np.float32), 0, 1).astype(np.float32)
@@ -64,7 +78,10 @@ def _axis(inputs: int, outputs: int) -> _Axis:
 
 
 def argmax_upsampled(
-    logits: NDArray[np.float32], size: tuple[int, int], out: NDArray[np.uint8] | None = None
+    logits: NDArray[np.float32],
+    size: tuple[int, int],
+    out: NDArray[np.uint8] | None = None,
+    part: Part | None = None,
 ) -> NDArray[np.uint8]:
     """Class of every pixel at ``size``: upsample the logits bilinearly, take the argmax, exactly.
 
@@ -72,6 +89,7 @@ def argmax_upsampled(
         logits: (C, h, w) float32, finite, 1 <= C <= 255.
         size: (H, W) of the class mask in pixels, any size.
         out: (H, W) uint8 to write into, C-contiguous; allocated when absent.
+        part: of the logits that the mask is of; all of them by default.
 
     Returns:
         (H, W) uint8 class ids; ties go to the lowest id.
@@ -81,7 +99,7 @@ def argmax_upsampled(
 
     """
     mask = _check(logits, size, out)
-    rows, cols = _axis(logits.shape[1], size[0]), _axis(logits.shape[2], size[1])
+    rows, cols = _axes(logits, size, part)
     winners, margin = _winners(logits)
     kernel = partial(_argmax_rows, logits, winners, margin, rows, cols, mask)
     run_in_bands(kernel, len(rows.runs) - 1)
@@ -89,7 +107,10 @@ def argmax_upsampled(
 
 
 def confidence_upsampled(
-    logits: NDArray[np.float32], size: tuple[int, int], out: NDArray[np.uint8] | None = None
+    logits: NDArray[np.float32],
+    size: tuple[int, int],
+    out: NDArray[np.uint8] | None = None,
+    part: Part | None = None,
 ) -> NDArray[np.uint8]:
     """Softmax probability of the winning class of every pixel at ``size``, times 255, rounded.
 
@@ -97,19 +118,35 @@ def confidence_upsampled(
     errors as for :func:`argmax_upsampled`.
     """
     confidence = _check(logits, size, out)
-    rows, cols = _axis(logits.shape[1], size[0]), _axis(logits.shape[2], size[1])
+    rows, cols = _axes(logits, size, part)
     winners, _ = _winners(logits)
     kernel = partial(_confidence_rows, logits, winners, rows, cols, confidence)
     run_in_bands(kernel, len(rows.runs) - 1)
     return confidence
 
 
-def mean_confidence(logits: NDArray[np.float32]) -> float:
+def mean_confidence(logits: NDArray[np.float32], part: Part | None = None) -> float:
     """Mean over all pixels of the softmax probability of the winning class, 0 to 1.
 
-    Of the logits as they are, (C, h, w) float32; correct to 0.001.
+    Of the logits as they are, (C, h, w) float32, those that a part touches; correct to 0.001.
     """
+    if part is not None:
+        rows = slice(int(part.top), math.ceil(part.top + part.height))
+        columns = slice(int(part.left), math.ceil(part.left + part.width))
+        logits = np.ascontiguousarray(logits[:, rows, columns])
     return float(_sum_confidence(logits) / (logits.shape[1] * logits.shape[2]))
+
+
+def _axes(
+    logits: NDArray[np.float32], size: tuple[int, int], part: Part | None
+) -> tuple[_Axis, _Axis]:
+    _, height, width = logits.shape
+    if part is None:
+        return _axis(height, size[0]), _axis(width, size[1])
+    return (
+        _axis(height, size[0], part.top, part.height),
+        _axis(width, size[1], part.left, part.width),
+    )
 
 
 def _check(

@@ -74,7 +74,7 @@ def net(checkpoint, tmp_path_factory):
 
 
 def check_on(frames, *limits):
-    return Check(frames, lambda: choose_frames(open_drive(frames), FRAMES), Segmenter, *limits)
+    return Check(frames, lambda: choose_frames(open_drive(frames), FRAMES), Segmenter.of, *limits)
 
 
 class Wrong:
@@ -279,7 +279,7 @@ def test_a_broken_checkpoint_is_one_line_before_any_frame_is_read(checkpoint, tm
     with pytest.raises(SegRosError) as caught:
         open_engine(
             find_model(str(broken), "bdd100k_drivable"),
-            check=Check("no drive", list, Segmenter),
+            check=Check("no drive", list, Segmenter.of),
             store=store,
             report=lambda what, _: said.append(what),
         )
@@ -336,3 +336,56 @@ def test_neither_torch_nor_onnx_is_needed_to_run_what_ships():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_probabilities_are_known_by_their_values_where_nothing_says_so(tmp_path, store, frames):
+    """Softmax by hand: Exp, ReduceSum, Div."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    from foreign_network import SAID, small_network
+
+    node = onnx.helper.make_node
+    end = [
+        node("Constant", [], ["axis"], value_ints=[1]),
+        node("Constant", [], ["less"], value_float=0.1),
+        node("Mul", ["scores", "less"], ["small"]),
+        node("Exp", ["small"], ["exp"]),
+        node("ReduceSum", ["exp", "axis"], ["sum"], keepdims=1),
+        node("Div", ["exp", "sum"], ["share"]),
+    ]
+    outputs = (("share", onnx.TensorProto.FLOAT, (1, 3, 16, 24)),)
+    path = small_network(tmp_path / "small.onnx", end=end, outputs=outputs, opset=18)
+    path.with_suffix(".yaml").write_text(SAID)
+    model = find_model(str(path))
+    said = []
+    opened = open_engine(
+        model, Wish("openvino"), check_on(frames), store, lambda what, _: said.append(what)
+    )
+    assert any("is probabilities, as its values show" in what for what in said)
+    segmenter = Segmenter(opened.engine, model.labels, "small")
+    image = cv2.resize(cv2.imread(f"{frames}/0.png"), (96, 64))
+    found = segmenter.segment(image).mean_confidence()
+    import onnxruntime
+
+    pixels = ((image[..., ::-1] / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]).transpose(2, 0, 1)
+    (share,) = onnxruntime.InferenceSession(path).run(
+        None, {"pixels": pixels[None].astype(np.float32)}
+    )
+    assert found == pytest.approx(share[0].max(0).mean(), abs=1e-3)
+
+
+def test_a_network_that_gives_class_ids_has_no_confidence(tmp_path, store, frames):
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    from foreign_network import SAID, small_network
+
+    node = onnx.helper.make_node
+    end = [
+        node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
+        node("Constant", [], ["two"], value_ints=[2]),
+        node("Sub", ["two", "best"], ["ids"]),
+    ]
+    outputs = (("ids", onnx.TensorProto.INT64, (1, 16, 24)),)
+    path = small_network(tmp_path / "small.onnx", end=end, outputs=outputs)
+    path.with_suffix(".yaml").write_text(SAID)
+    built = open_engine(find_model(str(path)), Wish("openvino"), check_on(frames), store)
+    again = open_engine(find_model(str(path)), Wish("openvino"), None, store)
+    assert (built.confident, again.confident) == (False, False)

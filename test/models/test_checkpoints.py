@@ -26,6 +26,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from seg_ros.models.checkpoint import load_checkpoint
 from seg_ros.models.folding import FoldedSegformer
+from seg_ros.models.network import Network
 
 WIDTHS, DEPTHS, EMBED = (16, 32, 80, 128), (1, 2, 1, 1), 24
 ODD = (90, 161)  # 90 / 4 and 161 / 4 have remainders, and so have their halves
@@ -325,3 +326,68 @@ def test_folders_that_do_not_fit(tmp_path):
     assert "transformers refuses it" in said({"depths": "many"})
     assert "Hugging Face layout): does not fit" in said({"depths": [1, 1, 1, 1]})
     assert "what are its classes?" in said({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}})
+
+
+def smp_of_nvlabs(state):
+    """Name the weights as segmentation-models-pytorch 0.6 does, and as a file of it has them."""
+    last = sum(".linear_c" in key and key.endswith("weight") for key in state)
+    renamed = {}
+    for key, value in state.items():
+        if "conv_seg" in key:
+            continue
+        name = re.sub(r"^backbone\.", "encoder.", key)
+        name = re.sub(
+            r"^decode_head\.linear_c(\d)\.proj",
+            lambda m: f"decoder.mlp_stage.{last - int(m[1])}.linear",
+            name,
+        )
+        for old, new in (
+            ("decode_head.linear_fuse.conv", "decoder.fuse_stage.0"),
+            ("decode_head.linear_fuse.bn", "decoder.fuse_stage.1"),
+            ("decode_head.linear_pred", "segmentation_head.0"),
+        ):
+            name = name.replace(old, new)
+        renamed[name] = value
+    return renamed
+
+
+def test_segmentation_models_pytorch(tmp_path, nvlabs):
+    """With its own enlargement; sides must be multiples of 32 there."""
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8, generator=generator)
+    state = smp_of_nvlabs(nvlabs)
+    assert {key.split(".")[0] for key in state} == {"encoder", "decoder", "segmentation_head"}
+    checkpoint = load(tmp_path, state)
+    assert checkpoint.layout == "segmentation-models-pytorch"
+    expected = torch.nn.functional.interpolate(
+        nvlabs_logits(nvlabs, normalised(image)),
+        scale_factor=4,
+        mode="bilinear",
+        align_corners=True,
+    )
+    with torch.inference_mode():
+        answer = FoldedSegformer(checkpoint)(image)
+    assert answer.shape == expected.shape == (1, 3, 64, 96)
+    assert (answer - expected).abs().max() < LIMIT
+
+
+@pytest.mark.parametrize("prefix", ["model.", "student.net."])
+def test_the_network_is_found_among_what_else_a_training_run_keeps(tmp_path, nvlabs, image, prefix):
+    """As Lightning saves a module: the network beside its criterion."""
+    own = {prefix + key: value for key, value in nvlabs.items()}
+    extra = {"criterion.weight": torch.ones(3), "iou.confusion": torch.zeros(3, 3)}
+    checkpoint = load(tmp_path, {"state_dict": {**extra, **own}, "epoch": 3})
+    assert checkpoint.left_out == ("criterion.weight", "iou.confusion")
+    assert_computes(checkpoint, image, nvlabs_logits(nvlabs, normalised(image)))
+    said = []
+    model = find_model(str(tmp_path / "some.pth"), "bdd100k_drivable")
+    Network(model, tmp_path).torch(lambda what, _: said.append(what))
+    assert said == ["left out, as no part of the network: criterion.weight and 1 more of some.pth"]
+
+
+def test_of_two_networks_in_a_file_none_is_chosen(tmp_path, nvlabs):
+    both = {
+        f"{who}.{key}": value for who in ("student", "teacher") for key, value in nvlabs.items()
+    }
+    with pytest.raises(SegRosError, match=r"holds 2 networks \(student\., teacher\.\); save the"):
+        load(tmp_path, both)

@@ -193,8 +193,8 @@ def test_the_core_imports_without_ros_torch_or_a_gpu():
     """
     code = """
 import importlib, pkgutil, sys
-models = ("checkpoint", "layouts", "folding", "export", "precision", "foreign", "ending")
-builders = {f"seg_ros.models.{room}" for room in models}
+models = ("checkpoint", "layouts", "folding", "export", "precision", "foreign", "ending", "logits")
+builders = {f"seg_ros.models.{room}" for room in (*models, "outputs", "values")}
 builders |= {f"seg_ros.engines.{room}" for room in ("torch", "torch_attention", "onnxruntime")}
 absent = ("rclpy", "torch", "tensorrt", "cuda", "launch", "cv_bridge", "transformers", "onnx")
 for name in (*absent, "onnxruntime"):
