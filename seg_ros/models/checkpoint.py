@@ -98,9 +98,7 @@ def load_checkpoint(model: Model) -> Checkpoint:
     )
 
 
-def _network_in(
-    state: Mapping[str, Tensor], path: Path
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _network_in(state: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Find the network among what else a training run keeps in one state.
 
     Lightning saves the module as a whole: ``model.*`` is the network, and ``criterion.weight`` or a
