@@ -213,3 +213,25 @@ def test_replay_without_settings_is_that_of_the_defaults(tmp_path, scene):
         np.array_equal(results[0][stamp].data, results[1][stamp].data) for stamp in results[0]
     )
     assert len(results[0]) == 2
+
+
+def test_fused_grids_of_several_processes_are_those_of_one(tmp_path, scene, monkeypatch):
+    """Grids that depend on those before them are not cut into pieces; what does not is."""
+    monkeypatch.setattr(spread, "PIECE", 4)
+    drive = long_drive(tmp_path / "a.mcap", scene, 10)
+    for name, settings in (("fused", FOLLOWED), ("plain", ReplaySettings({"camera_z": 1.4}))):
+        one, several = tmp_path / name / "one", tmp_path / name / "several"
+        run(drive.name, one, settings=settings)
+        job = ReplayJob(
+            drive.name, several, EngineOptions("quick"), report=False, settings=settings
+        )
+        (values,) = spread.run_spread([job], Here())
+        assert values["frames_out"] == 10
+        messages = [
+            [(m.topic.name, m.log_ns, m.data) for m in Bag(out / "result").messages(
+                {GRID_TOPIC, MASK_TOPIC, "/tf", "/tf_static", "/segmentation/label_info"}
+            )]
+            for out in (one, several)
+        ]  # fmt: skip
+        assert messages[0] == messages[1]
+        assert len(messages[0]) > 20
