@@ -158,10 +158,10 @@ def table(results: dict[str, list[dict[str, list]]]) -> str:
             rows.append((f"{part}, p{percent}, ms", *cells))
     if len(merged) == 2:
         new, old = merged.values()
-        ratios = [
-            f"overhead p{p} {np.percentile(new['overhead'], p) / np.percentile(old['overhead'], p):.2f}"
-            for p in (50, 99)
-        ]
+        ratios = []
+        for percent in (50, 99):
+            ours, theirs = (np.percentile(m["overhead"], percent) for m in (new, old))
+            ratios.append(f"overhead p{percent} {ours / theirs:.2f}")
         rows.append(("ratio", f"{', '.join(ratios)}, CPU {cpu[0] / cpu[1]:.2f}", ""))
     return text_table(rows)
 

@@ -151,7 +151,9 @@ def main() -> int:
     from seg_ros.ros.process import run
 
     code = run()
-    Path(os.environ["SEG_ROS_BENCH_FILE"]).write_text(json.dumps({"taken": taken, "threads": threads}), encoding="utf-8")
+    Path(os.environ["SEG_ROS_BENCH_FILE"]).write_text(
+        json.dumps({"taken": taken, "threads": threads}), encoding="utf-8"
+    )
     return code
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from seg_ros.drive.messages import camera_stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.models.catalogue import find_model
-from seg_ros.ros.messages import QUIET, ReusedImage
+from seg_ros.ros.cdr import ImageBuffer
+from seg_ros.ros.messages import QUIET
+from seg_ros.ros.serialized import publish_serialized
 from seg_ros.ros.video_input import decode_frame
 from seg_ros.ros.worker import LOADING, Busy, LatestWorker
 from seg_ros.segment.attention import AttentionNetwork, attention_picture
@@ -47,7 +49,7 @@ class LiveAttention:
         self._values = values
         self._statistics = statistics
         self._logger = logger
-        self._image = ReusedImage()
+        self._image = ImageBuffer()
         self._opened: tuple[Any, ...] = ()
         self._network: AttentionNetwork | SegRosError | None = None
         self._worker = LatestWorker(
@@ -97,8 +99,7 @@ class LiveAttention:
             self._report(str(error))
             return
         np.copyto(self._image.pixels(mosaic.shape), mosaic)
-        self._image.message.header = message.header
-        self._publisher.publish(self._image.message)
+        publish_serialized(self._publisher, self._image.serialized(message.header))
         self._statistics.count("attention_published")
 
     def _network_for(self, values: Mapping[str, Any]) -> AttentionNetwork:

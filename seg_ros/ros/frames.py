@@ -1,6 +1,6 @@
 """What becomes of a camera's message: received, counted, segmented, published.
 
-Received on the executor's thread, handled on the worker's.
+Received on the listener's thread, handled on the worker's.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from seg_ros.drive.compressed_video import KeyFrameMissingError
 from seg_ros.drive.messages import camera_stamp_ns
 from seg_ros.errors import SegRosError
 from seg_ros.results import topics
 from seg_ros.results.parameters import RELOADED
 from seg_ros.ros.attention import LiveAttention
+from seg_ros.ros.cdr import SerializedImage
 from seg_ros.ros.live_model import LiveModel
 from seg_ros.ros.messages import QUIET
 from seg_ros.ros.publishing import FramePublishers
@@ -118,16 +122,33 @@ class Frames:
 
     def on_image(self, message: Any, info: Mapping[str, Any]) -> None:
         """Take an image message and what the middleware says about it."""
+        received, lost = self._arrival(info)
+        if self._video is None:
+            self._worker.submit(_Received(message, received))
+        else:
+            self._video.submit(_Received(message, received), message, lost)
+
+    def on_serialized_image(
+        self, content: NDArray[np.uint8] | bytes, info: Mapping[str, Any]
+    ) -> None:
+        """Take the bytes of a sensor_msgs/Image and what the middleware says about them."""
+        received, _ = self._arrival(info)
+        try:
+            message = SerializedImage(content)
+        except SegRosError as error:  # there is no stamp to tell it by
+            self._statistics.error("rejected", f"image: {error}")
+            self._logger.error(f"rejected: image: {error}", throttle_duration_sec=QUIET)
+            return
+        self._worker.submit(_Received(message, received))
+
+    def _arrival(self, info: Mapping[str, Any]) -> tuple[int, int]:
+        """Count a frame; return when it came here, and how many before it were lost."""
         received = time.monotonic_ns()
         arrived = info.get("received_timestamp")
         if arrived:  # count the time it lay in the middleware, too
             received -= min(max(time.time_ns() - arrived, 0), 1_000_000_000)
         self._statistics.count("received")
-        lost = self._count_lost(info.get("publication_sequence_number"))
-        if self._video is None:
-            self._worker.submit(_Received(message, received))
-        else:
-            self._video.submit(_Received(message, received), message, lost)
+        return received, self._count_lost(info.get("publication_sequence_number"))
 
     def between(self, job: Callable[[], Any]) -> Future[Any]:
         """Call a function between two frames; return its result to be."""

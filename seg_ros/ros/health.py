@@ -62,6 +62,11 @@ class Health:
         )
         if stalled and parts.frames is not None:
             parts.frames.refuse_jobs(f"not now: {stalled}")
+        reason = parts.listener.revive() if parts.listener is not None else ""
+        if reason:
+            what = f"the listener thread ended and was started again: {reason}"
+            parts.statistics.error("threads_restarted", what)
+            logger.error(what)
         publishers = self._node.count_publishers(self.image_topic)
         pipeline = parts.model.pipeline
         doubt = pipeline.doubt if pipeline else ""

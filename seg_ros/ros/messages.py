@@ -1,4 +1,4 @@
-"""The message library of rclpy, and images published from memory that is used again."""
+"""The message library of rclpy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.messages import MessageLibrary
@@ -38,23 +37,3 @@ def _sequence(values: NDArray[Any]) -> Any:
 def ros_messages() -> MessageLibrary:
     """Messages that rclpy publishes."""
     return MessageLibrary(message_class, _sequence)
-
-
-class ReusedImage:
-    """One sensor_msgs/Image whose data is written in place, frame after frame.
-
-    Publishing serialises the message before it returns, so the memory is free again by then.
-    """
-
-    def __init__(self) -> None:
-        self.message: Any = None
-        self._pixels: NDArray[np.uint8] = np.empty((0, 0), np.uint8)
-
-    def pixels(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return the message's memory as an array: (H, W) for mono8, (H, W, 3) for bgr8."""
-        if self._pixels.shape != shape:
-            library = ros_messages()
-            header = library.header(0, "")
-            self.message = library.image(header, np.zeros(shape, np.uint8))
-            self._pixels = np.frombuffer(self.message.data, np.uint8).reshape(shape)
-        return self._pixels

@@ -17,7 +17,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy._rclpy_pybind11 import RCLError  # type: ignore[import-not-found]
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.subscription import Subscription
 
 from seg_ros.drive.colors import color_library
 from seg_ros.errors import SegRosError
@@ -27,6 +26,7 @@ from seg_ros.results.topics import Topic
 from seg_ros.ros.background import Background
 from seg_ros.ros.frames import Frames
 from seg_ros.ros.health import Health
+from seg_ros.ros.listening import Listener
 from seg_ros.ros.live_model import LiveModel
 from seg_ros.ros.messages import QUIET, message_class
 from seg_ros.ros.parts import Parts
@@ -54,7 +54,6 @@ class SegmentationNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._all_ended = True
         self._made_publishers: list[Any] = []
-        self._made_subscriptions: list[Any] = []
         self._time_jumps = TimeJumps(self.get_clock(), self._on_time_jump)
         self._health = Health(self, self._parts)
         Serving(self, self._parts, self._health)
@@ -140,7 +139,9 @@ class SegmentationNode(LifecycleNode):
         self._made_publishers.append(publisher)
         return publisher
 
-    def _subscribe(self, topic: Topic, callback: Any) -> None:
+    def _subscribe(
+        self, listener: Listener, topic: Topic, callback: Any, serialized: bool = False
+    ) -> None:
         try:
             message_type = message_class(topic.message_type)
         except ImportError as error:
@@ -151,9 +152,7 @@ class SegmentationNode(LifecycleNode):
                 "image_transport"
             ) from error
         with self._refusal_named("subscribe to", topic):
-            self._made_subscriptions.append(
-                self.create_subscription(message_type, topic.name, callback, topic.qos_profile())
-            )
+            listener.subscribe(message_type, topic.name, callback, topic.qos_profile(), serialized)
 
     @contextmanager
     def _refusal_named(self, what: str, topic: Topic) -> Iterator[None]:
@@ -203,11 +202,16 @@ class SegmentationNode(LifecycleNode):
             self._time_jumps.frame,
             self.get_logger(),
         )
+        listener = parts.listener = Listener(self, self.callback_failed)
         # Before the image: of two messages that wait, the one subscribed to first is taken first.
         for topic, callback in parts.viewpoint.subscriptions().items():
-            self._subscribe(topic, callback)
+            self._subscribe(listener, topic, _message_alone(callback))
         image = topics.TRANSPORTS[parts.settings.values["image_transport"]]
-        self._subscribe(image, _with_info(parts.frames.on_image))
+        if image is topics.IMAGE:
+            self._subscribe(listener, image, parts.frames.on_serialized_image, serialized=True)
+        else:
+            self._subscribe(listener, image, parts.frames.on_image)
+        listener.start()
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, finish the frame in hand."""
@@ -233,9 +237,9 @@ class SegmentationNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _stop_work(self) -> None:
-        for subscription in self._made_subscriptions:
-            self.destroy_subscription(subscription)
-        self._made_subscriptions.clear()
+        if self._parts.listener is not None:
+            self._parts.listener.stop()
+            self._parts.listener = None
         if self._parts.frames is not None:
             ended = self._parts.frames.stop(self._parts.settings.values["stall_timeout"])
             if not ended:
@@ -280,8 +284,6 @@ class SegmentationNode(LifecycleNode):
         )
 
 
-def _with_info(callback: Callable[[Any, Mapping[str, Any]], None]) -> Callable[..., None]:
-    """Return a callback of a message and its info as this rclpy takes it."""
-    if hasattr(Subscription, "CallbackType"):
-        return callback
-    return lambda message: callback(message, {})  # Humble hands over the message alone
+def _message_alone(callback: Callable[[Any], None]) -> Callable[[Any, Mapping[str, Any]], None]:
+    """Return a callback of a message and its info that hands the message on."""
+    return lambda message, _: callback(message)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from seg_ros.ros.background import Background
 from seg_ros.ros.frames import Frames
+from seg_ros.ros.listening import Listener
 from seg_ros.ros.live_model import LiveModel
 from seg_ros.ros.publishing import FramePublishers
 from seg_ros.ros.settings import Settings
@@ -29,3 +30,5 @@ class Parts:
     """While the node is active."""
     given_up: bool = False
     """Whether a thread that did not come back is still somewhere in what was configured."""
+    listener: Listener | None = None
+    """While the node is active."""

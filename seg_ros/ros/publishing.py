@@ -14,7 +14,9 @@ from seg_ros.ground.grid_spec import occupancy_values
 from seg_ros.labels import LabelSet
 from seg_ros.results import topics
 from seg_ros.results.topics import Topic
-from seg_ros.ros.messages import ReusedImage, ros_messages
+from seg_ros.ros.cdr import ImageBuffer
+from seg_ros.ros.messages import ros_messages
+from seg_ros.ros.serialized import publish_serialized
 from seg_ros.segment.output import Output, Processed
 
 
@@ -35,7 +37,7 @@ class FramePublishers:
         label_info: Any = None,
     ) -> None:
         self._publishers = publishers or {}
-        self._images = {topic: ReusedImage() for topic in self._publishers}
+        self._images = {topic: ImageBuffer() for topic in self._publishers}
         self.attention = attention
         self._label_info = label_info
 
@@ -54,7 +56,7 @@ class FramePublishers:
         ]
 
     def allocate(self, output: Output, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Let the pipeline write straight into the message that is published."""
+        """Let the pipeline write straight into the bytes that are published."""
         topic = next(topic for topic in self._images if topic.output is output)
         return self._images[topic].pixels(shape)
 
@@ -76,9 +78,14 @@ class FramePublishers:
         """
         count = 0
         for topic in listening:
+            publisher = self._publishers[topic]
+            if topic.message_type == topics.IMAGE.message_type:
+                publish_serialized(publisher, self._images[topic].serialized(header))
+                count += 1
+                continue
             message = self._message(topic, header, done, parameters)
             if message is not None:
-                self._publishers[topic].publish(message)
+                publisher.publish(message)
                 count += 1
         return count
 
@@ -97,9 +104,6 @@ class FramePublishers:
                 return None
             scan_header = library.header(stamp_ns(header.stamp), parameters["base_frame"])
             return library.laser_scan(scan_header, done.contacts)
-        if topic is topics.OVERLAY_COMPRESSED:
-            assert done.overlay is not None
-            return library.jpeg(header, encode_jpeg(done.overlay, parameters["jpeg_quality"]))
-        message = self._images[topic].message
-        message.header = header
-        return message
+        assert topic is topics.OVERLAY_COMPRESSED
+        assert done.overlay is not None
+        return library.jpeg(header, encode_jpeg(done.overlay, parameters["jpeg_quality"]))

@@ -143,23 +143,6 @@ def test_statistics():
     assert percentile(snapshot.latency_ms, 50) == 3.0
 
 
-def test_image_callbacks_of_humble_and_of_jazzy(monkeypatch):
-    """Humble calls back with the message alone, and would end at a callback that wants more."""
-    pytest.importorskip("rclpy", reason="rclpy is not installed")
-    from seg_ros.ros import node
-
-    calls = []
-
-    def callback(message, info):
-        calls.append((message, info))
-
-    monkeypatch.setattr(node, "Subscription", SimpleNamespace(CallbackType=object))
-    assert node._with_info(callback) is callback
-    monkeypatch.setattr(node, "Subscription", SimpleNamespace())
-    node._with_info(callback)("image")
-    assert calls == [("image", {})]
-
-
 def test_label_info_where_vision_msgs_is_installed(monkeypatch):
     """vision_msgs has no wheel; stand-ins with its fields show what is filled in."""
     pytest.importorskip("rclpy", reason="rclpy is not installed")
