@@ -30,32 +30,32 @@ from numpy.typing import NDArray
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.doubt import Doubt, shifts
 from seg_ros.ground.grid_spec import (
-    FREE,
-    OCCUPIED,
     UNKNOWN,
     FirstContacts,
     GridRules,
     GridSpec,
 )
 from seg_ros.ground.mounting import Mounting
-from seg_ros.ground.rays import (
+from seg_ros.ground.pixel_table import PixelTable
+from seg_ros.ground.rays import TILT_MARGIN, Rays, lay_rays
+from seg_ros.ground.walk import (
     DRIVEABLE,
+    LANES,
     NOTHING,
     OBSTACLE,
-    OCCUPIED_UNIT,
     OTHER_GROUND,
-    TILT_MARGIN,
-    PixelTable,
-    Rays,
-    lay_rays,
-    sum_over_rays,
-    walk_rays,
+    RayTiles,
+    decide_cells,
+    walk_tiles,
 )
 from seg_ros.labels import Kind, LabelSet
 from seg_ros.support.bands import run_in_bands
 
 _MOVE_MARGIN = 0.25
 """Metres a camera may move before the rays are laid anew: they are exact, but start at its foot."""
+
+_LARGEST_BLOCK = 2**15
+"""Samples in a block from which on a cell is left alone."""
 
 _HIGHEST_UNDERSIDE = 0.5
 """Of the camera's height. Seen from below its underside a thing tells nothing of its distance."""
@@ -103,12 +103,13 @@ class DriveableGrid:
         self._rays = lay_rays(camera, farthest, self.rules.max_row_span, float(undersides.max()))
         self._near = self._rays.near_edges(undersides)
         self._table = PixelTable(camera, self._rays)
-        self._ignored = self._ignored_pixels()
+        self._tiles = RayTiles(self._table.pixels, self._ignored_pixels())
         self._index, self._blocks = _cell_blocks(spec, self._rays)
-        used = int(self._blocks[:, [3, 7]].max(initial=1))
-        self._contacts = np.empty(self._rays.count)
-        self._clear = np.empty(self._rays.count, np.bool_)
-        self._sums = np.zeros((self._rays.count + 1, used + 1), np.int32)
+        # Of whole tiles; the last one may have lanes without a ray.
+        self._contacts = np.empty(self._tiles.count * LANES)
+        self._clear = np.empty(self._tiles.count * LANES, np.bool_)
+        self._taken = np.empty(self._tiles.base.shape, np.uint64)
+        self._occupied = np.empty(self._tiles.base.shape, np.uint64)
 
     def serves(self, camera: CameraModel) -> bool:
         """Whether masks of a camera can be taken with these look-ups: the same, moved a little."""
@@ -151,28 +152,37 @@ class DriveableGrid:
         mounting = mounting or self.camera.mounting
         if mounting != self._table.mounting:
             self._table.aim(mounting)
+            self._tiles.fill(self._table.pixels)
         mask = np.ascontiguousarray(class_mask).reshape(-1)
         walk = partial(
-            walk_rays,
+            walk_tiles,
             mask,
-            self._ignored,
             mask if confidence is None else np.ascontiguousarray(confidence).reshape(-1),
             self._threshold,
             self._meaning,
             self._level,
-            self._table.pixels,
+            self._tiles.base,
+            self._tiles.valid,
+            self._tiles.offsets,
             self._rays.edges,
             self._near,
             self.rules.contact_depth,
             self._rays.limit,
             self._contacts,
             self._clear,
-            self._sums,
+            self._taken,
+            self._occupied,
         )
-        run_in_bands(walk, self._rays.count)
-        sum_over_rays(self._sums)
+        run_in_bands(walk, self._tiles.count)
         cells = np.full(self.spec.shape, UNKNOWN, np.int8)
-        decide = partial(_decide_cells, self._index, self._blocks, self._sums, cells.reshape(-1))
+        decide = partial(
+            decide_cells,
+            self._index,
+            self._blocks,
+            self._taken,
+            self._occupied,
+            cells.reshape(-1),
+        )
         run_in_bands(decide, len(self._index))
         return cells
 
@@ -183,11 +193,12 @@ class DriveableGrid:
         are sorted anew by their azimuth there, and of several in one direction the nearest is kept.
         """
         rays = self._rays
+        contacts, clear = self._contacts[: rays.count], self._clear[: rays.count]
         angle = rays.heading + rays.azimuths
-        ends = np.where(np.isfinite(self._contacts), self._contacts, rays.limit)
+        ends = np.where(np.isfinite(contacts), contacts, rays.limit)
         x, y = rays.foot[0] + ends * np.cos(angle), rays.foot[1] + ends * np.sin(angle)
         distance = np.hypot(x, y)
-        nothing = ~np.isfinite(self._contacts)
+        nothing = ~np.isfinite(contacts)
         offset = (np.arctan2(y, x) - angle[0] + np.pi) % (2 * np.pi) - np.pi
         slot = np.floor(offset / rays.step + 0.5).astype(int)
         inside = (slot >= 0) & (slot < rays.count)
@@ -199,8 +210,8 @@ class DriveableGrid:
         met = inside & ~nothing & (distance <= range_max)
         np.minimum.at(ranges, slot[met], distance[met])
         known = np.zeros(rays.count, np.bool_)
-        known[slot[inside & nothing & self._clear]] = True
-        known[slot[inside & nothing & ~self._clear]] = False
+        known[slot[inside & nothing & clear]] = True
+        known[slot[inside & nothing & ~clear]] = False
         ranges[~known & np.isinf(ranges)] = np.nan
         return FirstContacts(float(angle[0]), rays.step, range_max, ranges.astype(np.float32))
 
@@ -267,8 +278,8 @@ def _fill_blocks(x, y, azimuth, extent, angles, doubt, index, blocks):  # type: 
             b0 = math.floor((steepest - steep) / drop)
             b1 = math.ceil((steepest - flat) / drop)
             r0, r1, b0, b1 = max(r0, 0), min(r1, rays), max(b0, 0), min(b1, bins)
-            # Only so much of a block can be counted; so large it is under the camera.
-            if r0 >= r1 or b0 >= b1 or (r1 - r0) * (b1 - b0) >= OCCUPIED_UNIT // 2:
+            # So large it is under the camera.
+            if r0 >= r1 or b0 >= b1 or (r1 - r0) * (b1 - b0) >= _LARGEST_BLOCK:
                 continue
             index[count] = row * (len(x) - 1) + col
             blocks[count, 4], blocks[count, 5] = r0, r1
@@ -288,22 +299,9 @@ def _fill_blocks(x, y, azimuth, extent, angles, doubt, index, blocks):  # type: 
             b0 = math.floor((steepest - steep - down) / drop)
             b1 = math.ceil((steepest - flat + down) / drop)
             whole = r0 >= 0 and r1 <= rays and b0 >= 0 and b1 <= bins
-            if not whole or (r1 - r0) * (b1 - b0) >= OCCUPIED_UNIT // 2:
+            if not whole or (r1 - r0) * (b1 - b0) >= _LARGEST_BLOCK:
                 r0, r1, b0, b1 = -1, 0, 0, 0
             blocks[count, 0], blocks[count, 1] = r0, r1
             blocks[count, 2], blocks[count, 3] = b0, b1
             count += 1
     return count
-
-
-@njit(nogil=True, cache=True)
-def _decide_cells(index, blocks, sums, cells, first, last):  # type: ignore[no-untyped-def]
-    for k in range(first, last):
-        a0, a1, b0, b1 = blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3]
-        if a0 >= 0 and np.int32(sums[a1, b1] - sums[a0, b1] - sums[a1, b0] + sums[a0, b0]) == 0:
-            cells[index[k]] = FREE
-            continue
-        a0, a1, b0, b1 = blocks[k, 4], blocks[k, 5], blocks[k, 6], blocks[k, 7]
-        block = np.int32(sums[a1, b1] - sums[a0, b1] - sums[a1, b0] + sums[a0, b0])
-        if block >= OCCUPIED_UNIT:
-            cells[index[k]] = OCCUPIED

@@ -13,7 +13,7 @@ from grid_scenes import GRIDS, ID, LABELS, SCENES, Scene, box, camera, car, pole
 from naive_grid import naive_cells
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground import rays
+from seg_ros.ground import pixel_table, rays
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import (
     FREE,
@@ -25,7 +25,8 @@ from seg_ros.ground.grid_spec import (
     occupancy_values,
     parse_polygon,
 )
-from seg_ros.ground.rays import PixelTable, lay_rays
+from seg_ros.ground.pixel_table import PixelTable
+from seg_ros.ground.rays import lay_rays
 from seg_ros.labels import load_label_set
 from seg_ros.segment import grid_maker
 from seg_ros.synthetic import SyntheticDrive
@@ -420,10 +421,10 @@ def test_look_ups_have_a_time_and_are_filled_in_blocks_alike(monkeypatch):
     cam = camera(roll=5.0)
     laid = lay_rays(cam, 45.0, 0.5, 0.4)
     whole = PixelTable(cam, laid).pixels
-    monkeypatch.setattr(rays, "_BLOCK", laid.bins * 7)
-    monkeypatch.setattr(rays, "LONGEST", 1e9)
+    monkeypatch.setattr(pixel_table, "_BLOCK", laid.bins * 7)
+    monkeypatch.setattr(pixel_table, "LONGEST", 1e9)
     np.testing.assert_array_equal(PixelTable(cam, laid).pixels, whole)
-    monkeypatch.setattr(rays, "LONGEST", -1.0)
+    monkeypatch.setattr(pixel_table, "LONGEST", -1.0)
     with pytest.raises(SegRosError, match=f"{laid.count} x {laid.bins} samples, takes longer than"):
         PixelTable(cam, laid)
 
