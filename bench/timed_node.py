@@ -79,19 +79,25 @@ def watch() -> None:
                 setattr(owner, name, _timed(part, getattr(owner, name)))
     frames = _find("seg_ros.ros.frames.Frames")
     arrived: dict[int, float] = {}
-    take, handle = frames.on_image, frames._handle
+    handle = frames._handle
 
-    def on_image(self, message, info):
-        now = time.time_ns()
-        taken["arrival to callback"].append((now - info["received_timestamp"]) / 1e6)
-        arrived["at"] = time.perf_counter()
-        take(self, message, info)
+    def noting(take):
+        def on_image(self, message, info):
+            now = time.time_ns()
+            taken["arrival to callback"].append((now - info["received_timestamp"]) / 1e6)
+            arrived["at"] = time.perf_counter()
+            take(self, message, info)
+
+        return on_image
 
     def _handle(self, received):
         taken["hand-over to the worker"].append((time.perf_counter() - arrived["at"]) * 1e3)
         handle(self, received)
 
-    frames.on_image, frames._handle = on_image, _handle
+    for name in ("on_image", "on_serialized_image"):
+        if hasattr(frames, name):
+            setattr(frames, name, noting(getattr(frames, name)))
+    frames._handle = _handle
     published = FrameStatistics.published
 
     def count(self, stamp_ns, latency_ns, engine_ns):

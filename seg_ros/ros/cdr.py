@@ -67,7 +67,7 @@ class _Reader:
     """Reads one field after another; ``at`` is where the next one is."""
 
     def __init__(self, content: NDArray[np.uint8], order: str) -> None:
-        self._content = content
+        self._content = memoryview(content)
         self._order = order
         self.at = _HEAD
 
@@ -80,7 +80,7 @@ class _Reader:
 
     def text(self) -> str:
         length = self.number("I")
-        if self.at + length > self._content.size:
+        if self.at + length > len(self._content):
             raise ValueError(f"a text of {length} bytes does not fit")
         text = self._content[self.at : self.at + length].tobytes()
         self.at += length

@@ -73,6 +73,12 @@ class Listener:
             callback_group=self._group,
             raw=serialized,
         )
+        # Events, such as a publisher with another QoS, stay the executor's: unread, they would wake
+        # every wait for messages at once.
+        others = self._node.default_callback_group
+        for handler in subscription.event_handlers:
+            handler.callback_group = others
+            others.add_entity(handler)
         take = SerializedTaker(subscription).take if serialized else _taker(subscription)
         self._taken.append((subscription, take, callback))
 

@@ -97,7 +97,7 @@ class SerializedTaker:
         rcl, subscription = _rcl(), self._subscription
         if rcl is None:
             taken: Any = subscription.handle.take_message(subscription.msg_type, True)
-            return taken  # type: ignore[no-any-return]
+            return taken
         array = self._free.popleft() if self._free else _new_array(rcl)
         info = _Info()
         code = rcl.rcl_take_serialized_message(subscription.handle.pointer, array, info, None)

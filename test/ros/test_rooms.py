@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -207,3 +208,54 @@ def test_the_worker_does_jobs_between_items():
     release.set()
     stopper.join(10)
     assert last.result(10) == "done all the same"
+
+
+def test_the_listener_sleeps_beside_a_publisher_with_another_qos(monkeypatch):
+    """What the middleware has to say of it would wake every wait for messages, if unread."""
+    rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from rclpy.executors import SingleThreadedExecutor
+
+    from seg_ros.results import topics
+    from seg_ros.ros import listening
+    from seg_ros.ros.messages import message_class, ros_messages
+
+    waits, heard, failed = [], [], []
+
+    class WaitSet(listening.rclpy_implementation.WaitSet):
+        def wait(self, timeout):
+            waits.append(timeout)
+            super().wait(timeout)
+
+    monkeypatch.setattr(listening, "rclpy_implementation", SimpleNamespace(WaitSet=WaitSet))
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("listens", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    info = message_class("sensor_msgs/msg/CameraInfo")
+    listener = listening.Listener(node, failed.append)
+    for topic in (topics.CAMERA_INFO_SENT_BEFORE, topics.CAMERA_INFO):
+        listener.subscribe(
+            info, "calibration", lambda m, _, t=topic: heard.append((t, m)), topic.qos_profile()
+        )
+    listener.start()
+    try:
+        publisher = node.create_publisher(info, "calibration", 1)
+        for _ in range(2):  # it is read in the first second
+            before, end = len(waits), time.monotonic() + 1.0
+            while time.monotonic() < end:
+                executor.spin_once(timeout_sec=0.1)
+        assert len(waits) - before < 10
+        publisher.publish(info(header=ros_messages().header(5, "c")))
+        end = time.monotonic() + 30.0
+        while not heard and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+        ((topic, message),) = heard
+        assert topic is topics.CAMERA_INFO
+        assert message.header.stamp.nanosec == 5
+        assert not failed
+    finally:
+        listener.stop()
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
