@@ -23,7 +23,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="what the label images' values mean: a class's name, its id, or void",
     )
     add_engine(command)
-    command.add_argument("-o", "--out", type=Path, help="folder for confusion.png and worst.png")
+    command.add_argument("-o", "--out", type=Path, help="folder for pictures and images.csv")
     command.add_argument("--replace", action="store_true", help="replace pictures already there")
     add_json(command)
 
@@ -77,5 +77,6 @@ def run(options: argparse.Namespace) -> int:
     if folder:
         write_pictures(evaluation, folder.work)
         folder.publish()
-        print(f"look at {options.out}/confusion.png and worst.png")
+        made = [name for name in EVALUATION_NAMES if (options.out / name).exists()]
+        print(f"look at {', '.join(made)} in {options.out}")
     return 0

@@ -7,6 +7,7 @@ Visual Object Classes Challenge: A Retrospective", IJCV 2015). Pixels without a 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +22,19 @@ from seg_ros.drive.read_ahead import read_ahead
 from seg_ros.errors import SegRosError
 from seg_ros.judge.datasets import LabelledDataset
 from seg_ros.judge.label_images import LabelledImage, read_truth
+from seg_ros.judge.reliability import Reliability, reliability_picture
 from seg_ros.labels import UNLABELLED, LabelSet
 from seg_ros.segment.paint import colorize, confusion_picture, contact_sheet, difference, legend
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.tables import text_table
 
-EVALUATION_NAMES = ("confusion.png", "worst.png")
+EVALUATION_NAMES = ("confusion.png", "worst.png", "reliability.png", "images.csv")
 """What :func:`write_pictures` leaves in its folder."""
 
 _READ_AHEAD = 4
 _WORST = 10
+_PIECES = 20
+"""The worst image of each such part of the data set may be shown: neighbours look alike."""
 _NAME_LENGTH = 40
 _NOTHING = "-"
 
@@ -73,6 +77,10 @@ class Scores:
 
     class_iou: NDArray[np.float64]
     """(C,) IoU; NaN for a class that occurs neither in the labels nor in the predictions."""
+    class_precision: NDArray[np.float64]
+    """(C,) share of the pixels given a class that have it; NaN where it was given to none."""
+    class_recall: NDArray[np.float64]
+    """(C,) share of the pixels of a class that were given it; NaN where the labels have none."""
     mean_iou: float
     """Mean over the classes that have an IoU."""
     pixel_accuracy: float
@@ -94,15 +102,20 @@ def scores(confusion: NDArray[np.int64], driveable_ids: Sequence[int] = ()) -> S
 
     """
     right = np.diag(confusion)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - right
-    class_iou = np.full(len(confusion), np.nan)
-    np.divide(right, union, out=class_iou, where=union > 0)
+    said, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    union = said + true - right
+    class_iou, precision, recall = (
+        np.divide(right, whole, out=np.full(len(confusion), np.nan), where=whole > 0)
+        for whole in (union, said, true)
+    )
     known = class_iou[union > 0]
     ids = list(driveable_ids)
     both = confusion[np.ix_(ids, ids)].sum()
     either = confusion[ids].sum() + confusion[:, ids].sum() - both
     return Scores(
         class_iou,
+        precision,
+        recall,
         float(known.mean()) if known.size else float("nan"),
         _ratio(right.sum(), confusion.sum()),
         _ratio(both, either),
@@ -137,7 +150,11 @@ class Evaluation:
     void_share: float
     """Share of the pixels that have no class and count nowhere."""
     worst: tuple[Judged, ...]
-    """The images of the lowest mIoU, worst first, ten at most."""
+    """Images of the lowest mIoU, worst first, ten at most, spread over the data set."""
+    images: tuple[tuple[Path, Scores], ...] = ()
+    """Every image with its scores, in the data set's order."""
+    reliability: Reliability | None = None
+    """How far the confidence can be believed; None for a network that has none."""
     predicted: frozenset[int] = frozenset()
     """Classes that were predicted anywhere, also where the labels have no class."""
 
@@ -152,6 +169,9 @@ class Evaluation:
             "driveable_iou": _or_none(self.scores.driveable_iou),
             "classes": names,
             "class_iou": [_or_none(value) for value in self.scores.class_iou],
+            "class_precision": [_or_none(value) for value in self.scores.class_precision],
+            "class_recall": [_or_none(value) for value in self.scores.class_recall],
+            "reliability": self.reliability.as_dict() if self.reliability else None,
             "confusion": self.confusion.tolist(),
             "worst": [
                 {"image": str(judged.image), "mean_iou": judged.scores.mean_iou}
@@ -185,16 +205,25 @@ def evaluate(
     total = np.zeros((len(labels), len(labels)), np.int64)
     pixels = 0
     predicted: set[int] = set()
-    worst: list[Judged] = []
+    worst: dict[int, Judged] = {}
+    images: list[tuple[Path, Scores]] = []
+    reliability = Reliability() if getattr(segmenter, "confident", True) else None
     for pair, frame, truth in read_ahead(_read(dataset, labels), _READ_AHEAD):
-        prediction = segmenter.segment(frame, truth.shape).class_mask()
+        segmentation = segmenter.segment(frame, truth.shape)
+        prediction = segmentation.class_mask()
+        if reliability:
+            reliability.add(truth, prediction, segmentation.confidence())
         confusion = confusion_matrix(truth, prediction, len(labels))
         total += confusion
         predicted.update(np.flatnonzero(np.bincount(prediction.ravel(), minlength=1)).tolist())
         pixels += truth.size
         judged = Judged(pair.image, truth, prediction, scores(confusion, labels.driveable_ids))
-        if confusion.any():
-            worst = sorted([*worst, judged], key=lambda j: j.scores.mean_iou)[:_WORST]
+        piece = len(images) * _PIECES // len(dataset.images)
+        images.append((pair.image, judged.scores))
+        if confusion.any() and (
+            piece not in worst or judged.scores.mean_iou < worst[piece].scores.mean_iou
+        ):
+            worst[piece] = judged
         on_image()
     if not total.any():
         raise SegRosError(
@@ -207,7 +236,9 @@ def evaluate(
         scores(total, labels.driveable_ids),
         len(dataset.images),
         1 - int(total.sum()) / pixels,
-        tuple(worst),
+        tuple(sorted(worst.values(), key=lambda judged: judged.scores.mean_iou)[:_WORST]),
+        tuple(images),
+        reliability,
         frozenset(predicted),
     )
 
@@ -235,17 +266,23 @@ def evaluation_table(evaluation: Evaluation) -> str:
     """Lay the scores out for a person to read."""
     found = evaluation.scores
     pixels = evaluation.confusion.sum(axis=1)
-    rows = [("class", "IoU", "pixels")]
-    for label, iou, count in zip(evaluation.labels.classes, found.class_iou, pixels, strict=True):
-        rows.append((label.name, _figure(iou), f"{count / pixels.sum():.1%}"))
-    rows += [
-        ("", "", ""),
-        ("mean IoU", _figure(found.mean_iou), ""),
-        ("pixel accuracy", _figure(found.pixel_accuracy), ""),
-        ("driveable IoU", _figure(found.driveable_iou), ""),
-        ("images", str(evaluation.image_count), ""),
-        ("void, ignored", f"{evaluation.void_share:.1%}", ""),
+    rows = [("class", "IoU", "precision", "recall", "pixels")]
+    columns = found.class_iou, found.class_precision, found.class_recall, pixels
+    for label, iou, precision, recall, count in zip(
+        evaluation.labels.classes, *columns, strict=True
+    ):
+        figures = _figure(iou), _figure(precision), _figure(recall)
+        rows.append((label.name, *figures, f"{count / pixels.sum():.1%}"))
+    rest = [
+        ("mean IoU", _figure(found.mean_iou)),
+        ("pixel accuracy", _figure(found.pixel_accuracy)),
+        ("driveable IoU", _figure(found.driveable_iou)),
+        ("images", str(evaluation.image_count)),
+        ("void, ignored", f"{evaluation.void_share:.1%}"),
     ]
+    if evaluation.reliability:
+        rest.append(("calibration error", _figure(evaluation.reliability.expected_error)))
+    rows += [("",) * 5, *((name, value, "", "", "") for name, value in rest)]
     table = text_table(rows)
     unknown = [i for i, iou in enumerate(found.class_iou) if np.isnan(iou)]
     for what, ids in (
@@ -272,7 +309,7 @@ def _figure(value: float) -> str:
 
 
 def write_pictures(evaluation: Evaluation, folder: Path) -> None:
-    """Draw confusion.png and worst.png into a folder.
+    """Draw the pictures of :data:`EVALUATION_NAMES` and write the images' scores into a folder.
 
     Raises:
         SegRosError: they cannot be written.
@@ -281,9 +318,26 @@ def write_pictures(evaluation: Evaluation, folder: Path) -> None:
     confusion = confusion_picture(
         evaluation.confusion, evaluation.labels, evaluation.scores.class_iou
     )
-    for name, picture in zip(EVALUATION_NAMES, (confusion, worst_sheet(evaluation)), strict=True):
+    pictures = {"confusion.png": confusion, "worst.png": worst_sheet(evaluation)}
+    if evaluation.reliability:
+        pictures["reliability.png"] = reliability_picture(evaluation.reliability)
+    for name, picture in pictures.items():
         if not cv2.imwrite(str(folder / name), picture):
             raise SegRosError(f"cannot write {folder / name}; is there space and permission?")
+    _write_images(evaluation, folder / "images.csv")
+
+
+def _write_images(evaluation: Evaluation, path: Path) -> None:
+    """Write a line of scores for each image; a class without a pixel in it has an empty cell."""
+    names = [label.name for label in evaluation.labels.classes]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(
+            ["image", "mean_iou", "pixel_accuracy", "driveable_iou", *(f"IoU {n}" for n in names)]
+        )
+        for image, found in evaluation.images:
+            values = found.mean_iou, found.pixel_accuracy, found.driveable_iou, *found.class_iou
+            lines.writerow([image, *("" if np.isnan(v) else f"{v:.4f}" for v in values)])
 
 
 def worst_sheet(evaluation: Evaluation) -> NDArray[np.uint8]:

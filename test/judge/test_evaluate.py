@@ -1,6 +1,8 @@
+import csv
 import json
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from seg_ros.engines import Inference
 from seg_ros.errors import SegRosError
 from seg_ros.judge.datasets import open_dataset
 from seg_ros.judge.evaluate import (
+    EVALUATION_NAMES,
     confusion_matrix,
     evaluate,
     evaluation_table,
@@ -20,6 +23,7 @@ from seg_ros.judge.evaluate import (
     write_pictures,
 )
 from seg_ros.judge.label_images import parse_values, read_label_image, read_truth
+from seg_ros.judge.reliability import Reliability, reliability_picture
 from seg_ros.labels import ClassLabel, Kind, LabelSet, load_label_set
 from seg_ros.models.huggingface import reduces_labels
 from seg_ros.segment.paint import colorize, confusion_picture, difference, legend
@@ -601,6 +605,45 @@ def test_a_sheet_of_long_names(tmp_path):
     assert worst_sheet(found).shape[1] == 4 * 404
 
 
+def expected_error(sure, good):
+    """Calibration error as its paper writes it, bin by bin."""
+    place = np.minimum((sure * 15 + 1e-9).astype(int), 14)
+    return sum(
+        (place == b).mean() * abs(sure[place == b].mean() - good[place == b].mean())
+        for b in range(15)
+        if (place == b).any()
+    )
+
+
+def test_a_confidence_that_is_right_has_no_calibration_error():
+    rng = np.random.default_rng(0)
+    sure = rng.integers(60, 256, (400, 500), dtype=np.uint8)
+    truth = np.where(rng.random(sure.shape) < sure / 255, 1, 2).astype(np.uint8)
+    found = Reliability()
+    found.add(truth, np.ones_like(truth), sure)
+    assert found.expected_error < 0.01
+    assert found.expected_error == pytest.approx(expected_error(sure / 255, truth == 1))
+    boasting = Reliability()
+    boasting.add(truth, np.ones_like(truth), np.full_like(sure, 255))
+    assert boasting.expected_error == pytest.approx(1 - (truth == 1).mean())
+    assert not np.array_equal(reliability_picture(found), reliability_picture(boasting))
+    unlabelled = Reliability()
+    unlabelled.add(np.full_like(truth, 255), truth, sure)
+    assert unlabelled.as_dict()["expected_calibration_error"] is None
+
+
+def test_the_worst_images_are_not_all_neighbours(tmp_path):
+    for i in range(60):
+        wrong = 10 <= i < 30  # two thirds of a bad stretch would fill the sheet
+        truth, said = np.full(SIZE, 3, np.uint8), np.full(SIZE, 8 if wrong else 3, np.uint8)
+        said[: i % 7 + 1] = 5
+        write(tmp_path / "images" / f"{i:02d}.png", image_saying(said))
+        write(tmp_path / "labels" / f"{i:02d}.png", truth)
+    found = evaluate(reader(CAMVID, SIZE), open_dataset(tmp_path, CAMVID))
+    places = sorted(int(judged.image.stem) // 3 for judged in found.worst)
+    assert len(places) == len(set(places)) == 10
+
+
 # ---- the command ----
 
 
@@ -636,17 +679,40 @@ def test_the_command(tmp_path, capsys, streets, scene, segmenter):
     ids = np.arange(11)
     assert figures["confusion"] == metrics.confusion_matrix(truth, said, labels=ids).tolist()
     printed = capsys.readouterr().out
-    assert f"mean IoU        {expected.mean():.4f}" in printed
+    assert f"mean IoU           {expected.mean():.4f}" in printed
     left_out = [CAMVID.classes[i].name for i in ids if i not in present]
     assert ("left out of the mean: " + ", ".join(left_out) in printed) == bool(left_out)
-    assert {f.name for f in (tmp_path / "out").iterdir()} == {"confusion.png", "worst.png"}
+    for name, score in (("precision", metrics.precision_score), ("recall", metrics.recall_score)):
+        by_class = figures[f"class_{name}"]
+        worth = score(truth, said, labels=ids, average=None, zero_division=np.nan)
+        assert [np.nan if v is None else v for v in by_class] == pytest.approx(
+            worth.tolist(), nan_ok=True
+        )
+    sure = np.stack([segmenter.segment(scene[i * 50].image).confidence() for i in range(3)])
+    shown = np.stack([scene[i * 50].class_mask for i in range(3)])
+    error = expected_error(sure[shown < 11] / 255, truth == said)
+    assert figures["reliability"]["expected_calibration_error"] == pytest.approx(error)
+    assert f"calibration error  {error:.4f}" in printed
+    assert {f.name for f in (tmp_path / "out").iterdir()} == set(EVALUATION_NAMES)
+    lines = list(csv.DictReader((tmp_path / "out" / "images.csv").open(encoding="utf-8")))
+    assert [Path(line["image"]).name for line in lines] == ["0.png", "1.png", "2.png"]
+    first = metrics.jaccard_score(
+        shown[0][shown[0] < 11],
+        segmenter.segment(scene[0].image).class_mask()[shown[0] < 11],
+        labels=[3],
+        average=None,
+    )
+    assert float(lines[0]["IoU road"]) == pytest.approx(first[0], abs=1e-4)
     picture = cv2.imread(str(tmp_path / "out" / "confusion.png"))
     drawn = confusion_picture(
         np.array(figures["confusion"]), CAMVID, np.array(by_id, dtype=np.float64)
     )
     assert np.array_equal(picture, drawn)
     assert cli.main(command) == 1
-    assert "already holds confusion.png, worst.png; choose" in capsys.readouterr().err
+    assert (
+        "already holds confusion.png, worst.png, reliability.png, images.csv; choose"
+        in capsys.readouterr().err
+    )
     own = tmp_path / "mine.yaml"
     names = [f"  - {{name: c{i}, color: [{i}, 0, 0], kind: ground}}" for i in range(11)]
     own.write_text("name: mine\nclasses:\n" + "\n".join(names))
