@@ -110,22 +110,12 @@ class Doubt:
         seen = np.arctan(np.tan(np.minimum(depressions + move, 1.5)) / share) - move
         return np.asarray(np.minimum(ranges, height / np.tan(seen)))
 
-    def extremes(self, mounting: Mounting) -> list[Mounting]:
-        """Return the mounting and those at the corners of what is believed."""
-        if not self.any:
-            return [mounting]
-        signs = (-1.0, 0.0, 1.0)
-        return [
-            replace(
-                mounting,
-                pitch=mounting.pitch + a * self.pitch,
-                roll=mounting.roll + b * self.roll,
-                z=mounting.z * (1 + c * self.height),
-            )
-            for a in signs
-            for b in signs
-            for c in signs
-        ]
+    def lowest(self, mounting: Mounting) -> list[Mounting]:
+        """Return the mountings at the corners of pitch and roll, as low as is believed."""
+        z = mounting.z * (1 - self.height)
+        pitches = {mounting.pitch - self.pitch, mounting.pitch + self.pitch}
+        rolls = {mounting.roll - self.roll, mounting.roll + self.roll}
+        return [replace(mounting, z=z, pitch=p, roll=r) for p in pitches for r in rolls]
 
 
 @njit(nogil=True, cache=True)

@@ -31,6 +31,9 @@ _RIM = math.radians(1.5)
 _STEP_MARGIN = 0.97
 """Rays and bins are this much finer than the view asks for, as it may turn by the margin above."""
 
+_PHASES = 4
+"""Places within a mask row at which its beginning is looked at where the mounting is in doubt."""
+
 _STEEPEST = math.radians(85.0)
 MOST_RAYS = MOST_BINS = 2**15 - 1
 """Of a camera; the cells' blocks count them with 16 bits."""
@@ -197,19 +200,29 @@ def _view(camera: CameraModel) -> tuple[NDArray[np.float64], float, float, float
 def _believed_limit(camera: CameraModel, doubt: Doubt, max_row_span: float) -> float:
     """Range within which a mask row covers no more, whatever of the mounting is believed.
 
-    It changes with the mounting but for the rows' edges, which is up to one row's ground.
+    It is least for the lowest height and at an end of pitch and roll; but where the rows begin
+    changes with each mounting, so all places they may have are looked at.
     """
+    if not doubt.any:
+        return _row_span_limit(camera, max_row_span)
     limits = [
-        _row_span_limit(replace(camera, mounting=mounting), max_row_span)
-        for mounting in doubt.extremes(camera.mounting)
+        _row_span_limit(replace(camera, mounting=mounting), max_row_span, _PHASES)
+        for mounting in doubt.lowest(camera.mounting)
     ]
-    return min(limits) - (max_row_span if doubt.any else 0.0)
+    return min(limits) - max_row_span / _PHASES
 
 
-def _row_span_limit(camera: CameraModel, max_row_span: float) -> float:
-    """Range from which on a mask row covers more than ``max_row_span`` metres of ground."""
+def _row_span_limit(camera: CameraModel, max_row_span: float, phases: int = 1) -> float:
+    """Range from which on a mask row covers more than ``max_row_span`` metres of ground.
+
+    Args:
+        camera: for the size of the class mask.
+        max_row_span: metres.
+        phases: places within a row at which rows are taken to begin.
+
+    """
     columns = np.linspace(0, camera.width - 1, 5)
-    edges = np.arange(camera.height + 1) - 0.5
+    edges = np.arange(camera.height * phases + 1) / phases - 0.5
     u, v = np.meshgrid(columns, edges)
     rays = camera.unproject(np.stack([u.ravel(), v.ravel()], axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -217,7 +230,8 @@ def _row_span_limit(camera: CameraModel, max_row_span: float) -> float:
     ranges[~(rays[:, 2] < 0)] = np.inf
     ranges = ranges.reshape(u.shape)
     # Rows count downwards, so the range falls; upside down it rises.
-    near, far = np.minimum(ranges[1:], ranges[:-1]), np.maximum(ranges[1:], ranges[:-1])
+    above, below = ranges[:-phases], ranges[phases:]
+    near, far = np.minimum(above, below), np.maximum(above, below)
     finite = np.isfinite(near)
     coarse = near[finite] + max_row_span < far[finite]
     return float(near[finite][coarse].min(initial=math.inf)) if finite.any() else 0.0

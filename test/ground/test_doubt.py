@@ -70,7 +70,37 @@ def test_what_is_free_is_free_for_every_mounting_within_two_errors(case):
         share = mine.sum() / max(all_of_them.sum(), 1)
         print(f"{case}: {scene.name}: {mine.sum()} free, {share:.2f} of those always free")
         assert wrong == 0, scene.name
-    assert sum(m.sum() for m in free) > {"large": 0.4}.get(case, 0.7) * sum(m.sum() for m in every)
+    assert sum(m.sum() for m in free) > {"large": 0.45}.get(case, 0.77) * sum(
+        m.sum() for m in every
+    )
+
+
+def test_the_table_of_what_errors_cost():
+    """Recall and what is unsafe, of a believed mounting that is right; docs/grid.md has them."""
+    cam = camera()
+    scenes = [s for s in SCENES if not s.all_sky]
+    masks = [s.mask(cam) for s in scenes]
+    truths = [s.truth(cam, GRIDS[0]) for s in scenes]
+    medians = []
+    print()
+    for pitch, roll, z in (
+        (0, 0, 0), (0.05, 0.1, 0.02), (0.1, 0.3, 0.05), (0.3, 0.5, 0.08), (0.5, 1.0, 0.1),
+    ):  # fmt: skip
+        errors = MountingErrors(z=z, roll=math.radians(roll), pitch=math.radians(pitch))
+        unsure = replace(cam, mounting=replace(cam.mounting, errors=errors))
+        grid = DriveableGrid(GRIDS[0], unsure, LABELS)
+        counts = [t.counts(grid.cells(m), 0.5) for t, m in zip(truths, masks, strict=True)]
+        unsafe = sum(c.occupied_free + c.hidden_free for c in counts)
+        recalls = [c.recall for c in counts]
+        medians.append(np.median(recalls))
+        print(
+            f"| {pitch} | {roll} | {z} | {min(recalls):.2f} / {medians[-1]:.2f} / "
+            f"{max(recalls):.2f} | {unsafe} |"
+        )
+        assert unsafe == 0
+    assert medians[0] > 0.85
+    assert sorted(medians, reverse=True) == medians
+    assert medians[1] > 0.8
 
 
 def test_without_errors_nothing_changes_and_with_them_what_is_lost_is_unknown():
