@@ -11,7 +11,6 @@ versions of the schemas append fields (``message_id``, ``lineage``), which are l
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ import numpy as np
 from mcap.records import Schema
 
 from seg_ros.drive.messages import NANOSECONDS, bag_messages, stamp_ns, typestore
+from seg_ros.support.json_text import parse_json
 
 Convert = Callable[["bytes | memoryview"], bytes]
 """Makes a ROS 2 message in CDR of a recorded one; empty where that is damaged."""
@@ -116,7 +116,7 @@ def _of_protobuf(parse: Callable[[bytes], Any], data: bytes | memoryview) -> _Fi
 
 
 def _of_json(data: bytes | memoryview) -> _Fields:
-    values = {name.lower(): value for name, value in json.loads(bytes(data)).items()}
+    values = {name.lower(): value for name, value in parse_json(bytes(data)).items()}
     values["data"] = base64.b64decode(values.get("data", ""), validate=True)
     return _Fields(_json_time(values.get("timestamp", {"sec": 0, "nsec": 0})), values)
 

@@ -28,6 +28,7 @@ from typing import Any
 from seg_ros import __version__
 from seg_ros.engines.base import Platform
 from seg_ros.errors import SegRosError
+from seg_ros.support.json_text import parse_json
 
 FORMAT = 1
 """Version of the manifest; raise it when its meaning changes."""
@@ -270,7 +271,7 @@ def _check_owner(folder: Path) -> None:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise EngineRefusedError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from seg_ros.errors import SegRosError
 from seg_ros.models.options import Normalisation
+from seg_ros.support.json_text import parse_json
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -190,8 +190,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise SegRosError(f"{path} does not exist")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        data = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise SegRosError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise SegRosError(f"{path}: not a JSON object")

@@ -318,7 +318,10 @@ def _doubts(frames: Sequence[FrameFigures], drive: Drive, engine: Engine) -> Ite
 
 def finished_figures(folder: ReplayFolder, engine: Engine) -> dict[str, Any]:
     """Return the figures of a run that had been finished."""
-    about = RunInfo(labels=engine.labels, **folder.about())
+    try:
+        about = RunInfo(labels=engine.labels, **folder.about())
+    except TypeError as error:
+        raise SegRosError(f"{folder.path}: its run.json is damaged; --replace the run") from error
     return report_values(about, _published(folder))
 
 

@@ -22,6 +22,7 @@ from seg_ros.results.bag_topics import BagTopic
 from seg_ros.results.figures import FrameFigures
 from seg_ros.results.result_bag import ResultBag
 from seg_ros.results.video import RUN, H264Stream
+from seg_ros.support.json_text import parse_json
 
 SAVE_EVERY = RUN
 """Frames from one point to the next; the video needs a picture that stands alone there anyway."""
@@ -61,7 +62,7 @@ class State:
         if not path.exists():
             return cls()
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            return cls(**parse_json(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise SegRosError(
                 f"{path} cannot be read ({error}); start over with --replace"

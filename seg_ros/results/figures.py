@@ -21,6 +21,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.grid_spec import FirstContacts
 from seg_ros.labels import LabelSet
 from seg_ros.segment.output import Processed
+from seg_ros.support.json_text import parse_json
 
 STEP = 4
 """Shares and changes are counted on every 4th pixel of every 4th row: right to 0.002 or so."""
@@ -78,14 +79,14 @@ class FrameFigures:
 
         """
         try:
-            values: dict[str, Any] = json.loads(line)
+            values: dict[str, Any] = parse_json(line)
             shares = tuple(float(share) for share in values.pop("class_shares"))
             whole = {name: int(values.pop(name)) for name in ("index", "stamp_ns")}
             if values.pop("ahead_free"):
                 values["contact_ahead_m"] = math.inf
             rest = {name: None if v is None else float(v) for name, v in values.items()}
             return cls(class_shares=shares, **whole, **rest)  # type: ignore[arg-type]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise SegRosError(f"{line[:60]!r} is not the figures of a frame") from error
 
 

@@ -29,6 +29,7 @@ from seg_ros.results.bag_topics import GRID_TOPIC, MASK_PNG_TOPIC, MASK_TOPIC, O
 from seg_ros.results.result_bag import read_result
 from seg_ros.results.video import OverlayVideo
 from seg_ros.segment.paint import colorize, contact_sheet, grid_picture
+from seg_ros.support.json_text import parse_json
 
 DEMO_NAMES = ("result", "overlay.mp4", "sheet.png")
 """What a demo leaves in its folder."""
@@ -200,10 +201,12 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
     def _check(self, file: Path) -> bool:
         """See that a file speaks of the same run; return whether that had come to its end."""
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            values = parse_json(file.read_text(encoding="utf-8"))
             before, about = values["run"], values["about"]
             keys = sorted({*self._run, *before})
             finished = bool(about)
+            if not (isinstance(before, dict) and isinstance(values["holds"], list)):
+                raise TypeError("not the file of a run")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SegRosError(f"{file} cannot be read ({error}); --replace the run") from error
         for key in keys:
@@ -223,7 +226,7 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
 
     def about(self) -> dict[str, Any]:
         """Return what :meth:`publish` was told of a finished run."""
-        values: dict[str, Any] = json.loads((self.path / _RUN).read_text(encoding="utf-8"))
+        values: dict[str, Any] = parse_json((self.path / _RUN).read_text(encoding="utf-8"))
         about: dict[str, Any] = values["about"]
         return about
 
@@ -243,7 +246,7 @@ class ReplayFolder(AbstractContextManager["ReplayFolder"]):
 
     def _move(self) -> None:
         """Move what the run's file names, as far as that is still to be done."""
-        names = json.loads((self.work / _RUN).read_text(encoding="utf-8"))["holds"]
+        names = parse_json((self.work / _RUN).read_text(encoding="utf-8"))["holds"]
         # An earlier run's goes first: never does it stand for what is of this one.
         (self.path / _RUN).unlink(missing_ok=True)
         for name in REPLAY_NAMES:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.errors import SegRosError
+from seg_ros.support.json_text import parse_json
 from seg_ros.teach.partial import PartialLabels
 
 _INDEX = "index.json"
@@ -82,7 +83,7 @@ def read_pack(path: Path) -> Pack:
     """Read and decode a packed file. Raises SegRosError if it is not one or is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
-            said = json.loads(archive.read(_INDEX))
+            said = parse_json(archive.read(_INDEX))
             labels = PartialLabels.from_dict(said["labels"])
             frames = tuple(
                 Frame(

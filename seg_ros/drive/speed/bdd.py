@@ -9,7 +9,6 @@ from north, both -1 where the phone knew none. ``startTime`` is that of the vide
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from seg_ros.drive.base import CLOCKLESS_START, Drive
 from seg_ros.drive.speed.track import SpeedTrack, checked_size, speed_track
 from seg_ros.errors import SegRosError
+from seg_ros.support.json_text import parse_json
 
 
 def find(drive: Drive) -> Path | None:
@@ -55,14 +55,14 @@ def read(path: Path, _: Drive) -> SpeedTrack:
 
     """
     try:
-        data: Any = json.loads(checked_size(path).read_text(encoding="utf-8"))
+        data: Any = parse_json(checked_size(path).read_text(encoding="utf-8"))
         places = [
             (int(p["timestamp"]), float(p["speed"]), float(p.get("course", -1)))
             for p in data.get("locations", [])
         ]
         start = int(data["startTime"])
         lapse = bool(data.get("timelapse", False))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise SegRosError(f"{path} is no info of BDD100K ({error!r})") from error
     if lapse:
         raise SegRosError(f"{path} is of a time lapse: its video has another clock")
