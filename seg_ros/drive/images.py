@@ -137,6 +137,11 @@ def decode_compressed(
         except ValueError as error:
             if _PADDED.search(str(error)):
                 return _bgr(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=False))
+            deep = re.search(r"data precision (\d+)", str(error))
+            if deep:
+                raise SegRosError(
+                    f"JPEG image of {deep[1]} bits a value; only 8 are read, convert it"
+                ) from error
             raise SegRosError(f"JPEG image of {len(data)} bytes is damaged: {error}") from error
     if data.startswith(PNG):
         image = None

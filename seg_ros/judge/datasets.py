@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from seg_ros.drive.pictures import PICTURES, by_number
 from seg_ros.errors import SegRosError
+from seg_ros.judge.annotations import (
+    find_studio,
+    is_labelme,
+    match_images,
+    read_labelme,
+    read_studio,
+    studio_images,
+)
 from seg_ros.judge.label_images import (
     ColorMap,
     LabelledImage,
@@ -31,6 +40,8 @@ LAYOUTS = (
     "<split>/ + <split>annot/ (CamVid as in the SegNet tutorial)",
     "leftImg8bit/<split>/ + gtFine/<split>/ (Cityscapes), with or without a folder per city",
     "JPEGImages/ + SegmentationClass/ (Pascal VOC, CVAT's Segmentation mask 1.1)",
+    "images with labelme's JSON of the same name beside them, or in labels/",
+    "images/ + pictures of Label Studio, one a label, + its JSON export",
     "images/100k/<split>/ + labels/drivable/masks/<split>/ (BDD100K)",
 )
 """The folder layouts :func:`open_dataset` understands, in words."""
@@ -200,7 +211,65 @@ def _bdd100k(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
     )
 
 
+def _labelme(path: Path) -> LabelledDataset | None:
+    """Images of a folder with labelme's JSON beside them; those without any are left out."""
+    images = [
+        file
+        for file in sorted(path.iterdir(), key=by_number)
+        if file.suffix.lower() in PICTURES and not file.name.startswith(".")
+    ]
+    pairs = [_of_labelme(image, image.with_suffix(".json")) for image in images]
+    known = [pair for pair in pairs if pair is not None]
+    if not known:
+        return None
+    note = ""
+    if len(known) < len(images):
+        note = f"{len(images) - len(known)} of {len(images)} images are left out: no JSON beside"
+    return LabelledDataset("images + labelme's JSON", "", tuple(known), note)
+
+
+def _of_labelme(image: Path, file: Path) -> LabelledImage | None:
+    if not file.is_file() or not is_labelme(file):
+        return None
+    return LabelledImage(image, file, {}, read=partial(read_labelme, file))
+
+
+def _studio(path: Path) -> LabelledDataset | None:
+    """Label Studio's export "Brush labels to PNG", with the JSON export beside it.
+
+    Raises:
+        SegRosError: the export is missing, or an image.
+
+    """
+    folders = (path, *(path / name for name in _LABEL_FOLDERS))
+    tasks = next((t for f in folders if f.is_dir() and (t := find_studio(f))), None)
+    if tasks is None:
+        return None
+    exports = sorted(path.glob("*.json"))
+    if len(exports) != 1:
+        raise SegRosError(
+            f"data set {path} has label images of Label Studio and {len(exports)} JSON files; add "
+            "its JSON export alone, which says which image each task is of"
+        )
+    names = studio_images(exports[0])
+    images = path / "images" if (path / "images").is_dir() else path
+    there = [file for file in images.iterdir() if file.suffix.lower() in PICTURES]
+    pairs = []
+    for task, files in tasks.items():
+        image = match_images(there, names.get(task, ""))
+        if image is None:
+            raise SegRosError(
+                f"{files[0]} is of task {task}, whose image {names.get(task, '')!r} is not in "
+                f"{images}; add it, or remove the label image"
+            )
+        pairs.append(LabelledImage(image, files[0], {}, read=partial(read_studio, files)))
+    return LabelledDataset("images/ + Label Studio's label images", "", tuple(pairs))
+
+
 def _folders(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
+    found = None if split else _studio(path) or _labelme(path)
+    if found is not None:
+        return found
     if any(f.is_dir() and f.name != "annot" for f in path.glob("*annot")):
         split = _choose(path, "{}annot", split)
         return _pair(
@@ -258,7 +327,8 @@ def _pair(layout: str, images: Path, truth: Path, split: str, labels: LabelSet) 
         raise SegRosError(f"{images} is not there, but its label images are; add the images")
     meaning = _meaning(labels)
     pairs = [
-        LabelledImage(image, truth / f"{image.stem}.png", meaning)
+        _of_labelme(image, truth / f"{image.stem}.json")
+        or LabelledImage(image, truth / f"{image.stem}.png", meaning)
         for image in sorted(images.iterdir(), key=by_number)
         if image.suffix.lower() in PICTURES and not image.name.startswith(".")
     ]

@@ -48,6 +48,8 @@ class LabelledImage:
     """Class id of each value the label image may have; 255 for those that are no class (void)."""
     colors: ColorMap | None = None
     """What its colours mean, where the data set says it."""
+    read: Callable[[LabelSet], NDArray[np.uint8]] | None = None
+    """Reads (H, W) uint8 class ids where :attr:`label` is no label image."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,13 @@ class ColorMap:
 
     def class_id(self, name: str, labels: LabelSet) -> int | None:
         """Id of a name; 255 for one that is no class, None where the label set has no such."""
-        return _ids_by_name(labels).get(
-            _plain(name), UNLABELLED if _plain(name) in NO_CLASS else None
-        )
+        return id_of_name(name, labels)
+
+
+def id_of_name(name: str, labels: LabelSet) -> int | None:
+    """Id of a name; 255 for one that is no class, None where the label set has no such."""
+    plain = _plain(name)
+    return _ids_by_name(labels).get(plain, UNLABELLED if plain in NO_CLASS else None)
 
 
 def _plain(name: str) -> str:
@@ -177,6 +183,8 @@ def read_truth(pair: LabelledImage, labels: LabelSet | None = None) -> NDArray[n
             names the file.
 
     """
+    if pair.read is not None and labels is not None:
+        return pair.read(labels)
     if pair.colors is not None and labels is not None:
         picture = read_colors(pair.label)
         if picture is not None:
