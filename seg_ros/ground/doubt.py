@@ -110,12 +110,51 @@ class Doubt:
         seen = np.arctan(np.tan(np.minimum(depressions + move, 1.5)) / share) - move
         return np.asarray(np.minimum(ranges, height / np.tan(seen)))
 
+    def distances(
+        self, height: float, ranges: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where things straight ahead may be that are seen at ranges.
+
+        Args:
+            height: of the camera in metres.
+            ranges: (N,) metres, as the believed mounting has them.
+
+        Returns:
+            The nearest and the farthest they may be, (N,) metres; inf: they may be on the horizon.
+
+        """
+        depression = np.arctan2(height, ranges)
+        nearest = height * (1 - self.height) / np.tan(np.minimum(depression + self.pitch, 1.57))
+        lowest = np.maximum(depression - self.pitch, 1e-9)
+        farthest = height * (1 + self.height) / np.tan(lowest)
+        return np.asarray(nearest), np.where(depression > self.pitch, farthest, np.inf)
+
     def lowest(self, mounting: Mounting) -> list[Mounting]:
         """Return the mountings at the corners of pitch and roll, as low as is believed."""
         z = mounting.z * (1 - self.height)
         pitches = {mounting.pitch - self.pitch, mounting.pitch + self.pitch}
         rolls = {mounting.roll - self.roll, mounting.roll + self.roll}
         return [replace(mounting, z=z, pitch=p, roll=r) for p in pitches for r in rolls]
+
+
+def useful_range(mounting: Mounting, share: float = 0.1) -> float:
+    """Range up to which a thing straight ahead is where it seems, but for a share of its distance.
+
+    Args:
+        mounting: with its standard errors.
+        share: of the distance, on either side.
+
+    Returns:
+        Metres; inf without errors, 0 where the height alone is not so well known.
+
+    """
+    doubt = Doubt.of(mounting)
+    ranges = np.arange(1.0, 200.1, 0.1)
+    nearest, farthest = doubt.distances(mounting.z, ranges)
+    wrong = np.maximum(ranges - nearest, farthest - ranges) > share * ranges
+    if not wrong.any():
+        return math.inf
+    return float(ranges[wrong.argmax()]) if not wrong[0] else 0.0
 
 
 @njit(nogil=True, cache=True)

@@ -23,7 +23,7 @@ from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines, picture
 from seg_ros.replay.run_files import FIGURES, REJECTED, RESULT, VIDEO, State, read_notes
 from seg_ros.replay.settings import ReplaySettings
 from seg_ros.report.report import write_report
-from seg_ros.report.run_values import RunInfo, report_values
+from seg_ros.report.run_values import RunInfo, distance_errors, report_values
 from seg_ros.results.figures import FrameFigures, read_figures
 from seg_ros.results.outputs import ReplayFolder, write_sheet
 from seg_ros.results.video import write_mp4
@@ -284,6 +284,7 @@ def finish(
             *cut_notes([f.index for f in frames], [f.stamp_ns for f in frames]),
             *_doubts(frames, drive, engine),
         ),
+        distance_errors=distance_errors(job.settings.fixed_mounting(drive, camera)),
         finished=damage is None,
         command=job.command,
         started=job.started,

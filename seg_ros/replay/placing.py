@@ -46,7 +46,7 @@ class Placing:
             library = bag_messages()
             header = library.header(frame.stamp_ns, "")
             yield _serialised(LABEL_TOPIC, library.label_info(header, self._labels))
-            if self._mounting is not None and not self._moves:
+            if self._mounting is not None:
                 yield from self._camera(TF_STATIC.name, view, self._mounting)
         if self._moves and view.mounting is not None:
             yield from self._camera(TF.name, view, view.mounting)

@@ -31,7 +31,7 @@ from seg_ros.replay.ground_state import forget_ground, load_ground, save_ground
 from seg_ros.replay.placing import Placing
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State
 from seg_ros.replay.settings import ReplaySettings
-from seg_ros.replay.views import View, fixed_mounting, needs_order
+from seg_ros.replay.views import View, needs_order
 from seg_ros.results.bag_topics import (
     CONTACT_TOPIC,
     GRID_TOPIC,
@@ -124,7 +124,7 @@ class Replay:
         for pipeline in pipelines:
             pipeline.overlay_opacity = values["overlay_opacity"]
             pipeline.grid.spec, pipeline.grid.rules = grid_spec(values), grid_rules(values)
-        fixed = fixed_mounting(drive, camera, self._settings.mounting)
+        fixed = self._settings.fixed_mounting(drive, camera)
         self._placing = Placing(values, self._segmenter.labels, fixed)
         self._maker: GridMaker | None = None
         self._wanted = _WANTED

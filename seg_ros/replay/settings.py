@@ -10,7 +10,7 @@ from typing import Any
 from seg_ros.drive.base import Drive
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.mounting import Mounting
-from seg_ros.replay.views import FrameViews
+from seg_ros.replay.views import FrameViews, fixed_mounting
 from seg_ros.results.parameters import MOUNTING_NAMES, PARAMETERS
 from seg_ros.results.params_file import checked_parameters, only_node
 
@@ -75,6 +75,12 @@ class ReplaySettings:
         """Of a camera that says nothing of it itself; None where nobody set anything of it."""
         axes = {n.removeprefix("camera_"): self.given[n] for n in MOUNTING_NAMES if n in self.given}
         return Mounting.from_map(axes) if axes else None
+
+    def fixed_mounting(self, drive: Drive, camera: CameraModel | None) -> Mounting | None:
+        """Return where a drive's camera is on its vehicle; None: no camera, or TF says it."""
+        if self.values["mounting_source"] == "tf":
+            return None
+        return fixed_mounting(drive, camera, self.mounting)
 
     def views(self, drive: Drive, camera: CameraModel | None) -> FrameViews:
         """Follow where a drive's frames were taken from.

@@ -24,6 +24,7 @@ from seg_ros.report.page import (
 )
 from seg_ros.report.page.parts import (
     css,
+    distance_chart,
     facts,
     latency_histogram,
     moments_of,
@@ -189,6 +190,8 @@ def _charts(values: dict[str, Any]) -> tuple[Chart, ...]:
                 "the top: free as far as is seen; gaps: not known.",
             )
         )
+    if values["distance_errors"]:
+        charts.append(distance_chart(values["distance_errors"]))
     known = [v for v in columns["confidence"] if v is not None]
     if known:
         low = math.floor(min(known) * 10) / 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from seg_ros.errors import SegRosError
+from seg_ros.ground.doubt import Doubt, useful_range
+from seg_ros.ground.mounting import Mounting
 from seg_ros.labels import LabelSet
 from seg_ros.report.page.parts import most
 from seg_ros.results.figures import FrameFigures, finite
@@ -37,6 +40,8 @@ class RunInfo:
     """What else went wrong: a damaged drive, no grid."""
     notes: tuple[str, ...] = ()
     """How the drive was taken, where there was a choice: cuts, a rate that nobody stated."""
+    distance_errors: dict[str, Any] = field(default_factory=dict)
+    """What the mounting's standard errors do to distances, :func:`distance_errors`."""
     finished: bool = True
     """Whether the drive was read to its end."""
     command: str = ""
@@ -47,6 +52,36 @@ class RunInfo:
     """SHA-256 of the files read (:func:`seg_ros.support.provenance.checksums`)."""
     outputs: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the files written."""
+
+
+_DRAWN = 60
+"""Metres up to which it is drawn what errors do to distances."""
+
+
+def distance_errors(mounting: Mounting | None) -> dict[str, Any]:
+    """Say how far a thing straight ahead may be from where it seems, by two standard errors.
+
+    Args:
+        mounting: of the camera; None where there is none.
+
+    Returns:
+        ``edges`` of ranges in metres, ``nearer`` and ``farther`` by how many metres it may be
+        between two of them (None: it may be on the horizon), ``useful_m``: up to where neither is
+        more than a tenth of the distance (None: everywhere). Empty without errors.
+
+    """
+    if mounting is None or not Doubt.of(mounting).any:
+        return {}
+    edges = np.arange(0.0, _DRAWN + 1, 2.0)
+    middle = (edges[1:] + edges[:-1]) / 2
+    nearest, farthest = Doubt.of(mounting).distances(mounting.z, middle)
+    useful = useful_range(mounting)
+    return {
+        "edges": edges.tolist(),
+        "nearer": np.round(middle - nearest, 3).tolist(),
+        "farther": [round(float(v), 3) if math.isfinite(v) else None for v in farthest - middle],
+        "useful_m": round(useful, 1) if math.isfinite(useful) else None,
+    }
 
 
 def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any]:
@@ -84,6 +119,7 @@ def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any
         "model": run.model,
         "engine": run.engine,
         "device": run.device,
+        "distance_errors": run.distance_errors,
         "driveable_share": float(np.mean(columns["driveable_share"])),
         "confidence": float(np.mean(confidence)) if confidence else None,
         "ahead_known_share": 1 - columns["ahead_free"].count(None) / count,

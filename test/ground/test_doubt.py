@@ -10,7 +10,7 @@ import pytest
 from grid_scenes import GRIDS, LABELS, SCENES, Scene, box, camera
 
 from seg_ros.errors import SegRosError
-from seg_ros.ground.doubt import Doubt, shifts
+from seg_ros.ground.doubt import Doubt, shifts, useful_range
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import FREE, OCCUPIED, UNKNOWN, GridSpec
 from seg_ros.ground.mounting import Mounting, MountingErrors
@@ -174,3 +174,19 @@ def test_directions_move_by_no_more_than_is_said(pitch, roll):
             most = shifts(doubt.values(heading), a, 0.0, d, d)
             assert down[k] <= most[0]
             assert turn[k] <= most[1]
+
+
+def test_how_wrong_a_distance_may_be():
+    """By the formula of one degree at 20 m and 1.5 m: +6.2 m or -3.8 m; and 2 % of the height."""
+    level = Mounting(z=1.5, pitch=0.1, errors=MountingErrors(pitch=math.radians(0.5)))
+    nearest, farthest = Doubt.of(level).distances(1.5, np.array([20.0, 120.0]))
+    assert (nearest[0], farthest[0]) == pytest.approx((16.2, 26.1), abs=0.05)
+    assert farthest[1] == math.inf  # 0.7 degrees below the horizon, which may be one lower
+    # A tenth too far: tan d / tan(d - 1 degree) = 1.1, near r = h / tan(11 degrees).
+    assert useful_range(level) == pytest.approx(1.5 / math.tan(math.radians(11.4)), abs=0.6)
+    tall = Mounting(z=1.5, errors=MountingErrors(z=0.015))
+    nearest, farthest = Doubt.of(tall).distances(1.5, np.array([20.0]))
+    assert (nearest[0], farthest[0]) == pytest.approx((19.6, 20.4))
+    assert useful_range(tall) == math.inf
+    assert useful_range(Mounting(z=1.5, errors=MountingErrors(z=0.1))) == 0.0
+    assert useful_range(Mounting()) == math.inf

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from seg_ros.drive.bag import Bag
 from seg_ros.drive.messages import typestore
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera_file import save_camera
-from seg_ros.ground.mounting import Mounting
+from seg_ros.ground.mounting import Mounting, MountingErrors
 from seg_ros.labels import load_label_set
 from seg_ros.replay import job as replay_job
 from seg_ros.replay import spread
@@ -235,3 +236,27 @@ def test_fused_grids_of_several_processes_are_those_of_one(tmp_path, scene, monk
         ]  # fmt: skip
         assert messages[0] == messages[1]
         assert len(messages[0]) > 20
+
+
+def test_the_report_draws_how_far_the_error_of_the_mounting_leaves_the_grid_useful(tmp_path, scene):
+    image = scene[0].image[::2, ::2]
+    path = write(tmp_path / "a.mcap", camera_messages([image], small(scene)))
+    sure, unsure = tmp_path / "sure.yaml", tmp_path / "unsure.yaml"
+    camera = small(scene)
+    save_camera(camera, sure)
+    errors = MountingErrors(z=0.02, pitch=math.radians(0.3))
+    save_camera(replace(camera, mounting=replace(camera.mounting, errors=errors)), unsure)
+    values = run(path, tmp_path / "out", camera=sure, report=True)
+    assert values["distance_errors"] == {}
+    assert "How wrong a distance may be" not in (tmp_path / "out" / "report.html").read_text()
+    values = run(path, tmp_path / "doubt", camera=unsure, report=True)
+    told = values["distance_errors"]
+    at = camera.mounting
+    d, e = math.atan2(at.z, 11.0), math.radians(0.6)
+    assert told["edges"][5:7] == [10.0, 12.0]
+    assert told["nearer"][5] == pytest.approx(11 - (at.z - 0.04) / math.tan(d + e), abs=1e-3)
+    assert told["farther"][5] == pytest.approx((at.z + 0.04) / math.tan(d - e) - 11, abs=1e-3)
+    assert 5 < told["useful_m"] < 30
+    page = (tmp_path / "doubt" / "report.html").read_text()
+    assert "How wrong a distance may be" in page
+    assert f"Up to {told['useful_m']:.0f} m a distance is right to a tenth." in page

@@ -56,6 +56,8 @@ class Chart:
     note: str = ""
     edges: tuple[float, ...] = ()
     """Of the bins, one more than a series has values."""
+    across: str = "ms"
+    """Unit of the edges."""
 
     @property
     def kind(self) -> str:
@@ -229,6 +231,7 @@ def _chart_data(chart: Chart) -> dict[str, Any]:
         "high": chart.high,
         "digits": chart.digits,
         "edges": chart.edges or None,
+        "across": chart.across,
         "series": [
             {
                 "name": s.name,

@@ -123,6 +123,31 @@ def latency_histogram(milliseconds: dict[str, list[float]]) -> Chart:
     )
 
 
+def distance_chart(errors: dict[str, Any]) -> Chart:
+    """Draw how far a thing may be from where it seems, over its distance."""
+    useful = errors["useful_m"]
+    top = round_up(max(errors["nearer"]) * 1.5)
+    return Chart(
+        "How wrong a distance may be",
+        "m",
+        (
+            Series("nearer by", errors["nearer"]),
+            Series("farther by", [top if v is None else min(v, top) for v in errors["farther"]]),
+        ),
+        0,
+        top,
+        note="Two standard errors of the mounting, straight ahead. Cells that they make doubtful "
+        "are unknown. "
+        + (
+            "No distance drawn is wrong by more than a tenth."
+            if useful is None
+            else f"Up to {useful:.0f} m a distance is right to a tenth."
+        ),
+        edges=tuple(errors["edges"]),
+        across="m",
+    )
+
+
 def moment_name(timeline: Timeline, position: int) -> str:
     """Name a frame for a headline."""
     time = f", {timeline.x[position]:.2f} s" if timeline.timed else ""

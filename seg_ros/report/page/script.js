@@ -340,7 +340,7 @@
       }
       const middle = MARGIN.left + this.inner / 2;
       draw(this.svg, "text", { x: middle, y: foot + 31, "text-anchor": "middle" },
-        inMinutes ? "time in the drive, min" : this.spec.edges ? "ms" : page.x_label);
+        inMinutes ? "time in the drive, min" : this.spec.edges ? this.spec.across : page.x_label);
     }
 
     lines() {
@@ -384,7 +384,7 @@
           const bar = draw(this.svg, "rect", { x: left, y: top, width, height: MARGIN.top + this.rise - top });
           bar.style.fill = colorOf(series, i);
           bar.style.fillOpacity = 0.72;
-          draw(bar, "title", {}, `${series.name}: ${count} frames, ${number(edges[bin], 1)} to ${number(edges[bin + 1], 1)} ms`);
+          draw(bar, "title", {}, `${series.name}: ${count} ${this.spec.unit}, ${number(edges[bin], 1)} to ${number(edges[bin + 1], 1)} ${this.spec.across}`);
         });
       });
     }
