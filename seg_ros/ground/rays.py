@@ -12,7 +12,7 @@ are coarser than a mask pixel, so between two samples there is no pixel that was
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -116,7 +116,7 @@ def lay_rays(camera: CameraModel, farthest: float, max_row_span: float, overhang
     rays, step, drop, largest = _view(camera)
     depression = -np.arcsin(np.clip(rays[:, 2], -1, 1))
     doubt = Doubt.of(mounting)
-    limit = min(farthest, _believed_limit(camera, doubt, max_row_span))
+    limit = min(farthest, _row_span_limit(camera, doubt, max_row_span))
     azimuth = np.arctan2(rays[:, 1], rays[:, 0]) - heading
     azimuth = (azimuth + np.pi) % (2 * np.pi) - np.pi
     half_circle = int(math.pi / step)
@@ -197,41 +197,47 @@ def _view(camera: CameraModel) -> tuple[NDArray[np.float64], float, float, float
     return here, float(steps[0]), float(steps[1]), float(chords.max())
 
 
-def _believed_limit(camera: CameraModel, doubt: Doubt, max_row_span: float) -> float:
-    """Range within which a mask row covers no more, whatever of the mounting is believed.
+def _row_span_limit(camera: CameraModel, doubt: Doubt, max_row_span: float) -> float:
+    """Range within which no mask row covers more than so many metres, whatever is believed.
 
-    It is least for the lowest height and at an end of pitch and roll; but where the rows begin
-    changes with each mounting, so all places they may have are looked at.
+    Of a mounting in doubt it is least for the lowest height and at an end of pitch and roll; but
+    where the rows begin changes with each mounting, so all places they may have are looked at.
     """
-    if not doubt.any:
-        return _row_span_limit(camera, max_row_span)
-    limits = [
-        _row_span_limit(replace(camera, mounting=mounting), max_row_span, _PHASES)
-        for mounting in doubt.lowest(camera.mounting)
-    ]
-    return min(limits) - max_row_span / _PHASES
-
-
-def _row_span_limit(camera: CameraModel, max_row_span: float, phases: int = 1) -> float:
-    """Range from which on a mask row covers more than ``max_row_span`` metres of ground.
-
-    Args:
-        camera: for the size of the class mask.
-        max_row_span: metres.
-        phases: places within a row at which rows are taken to begin.
-
-    """
+    phases = _PHASES if doubt.any else 1
     columns = np.linspace(0, camera.width - 1, 5)
     edges = np.arange(camera.height * phases + 1) / phases - 0.5
     u, v = np.meshgrid(columns, edges)
     rays = camera.unproject(np.stack([u.ravel(), v.ravel()], axis=1))
+    if not doubt.any:
+        return _coarse_from(rays, u.shape, camera.mounting.z, 1, max_row_span)
+    optical = rays @ camera.mounting.base_from_optical
+    limits = [
+        _coarse_from(optical @ m.base_from_optical.T, u.shape, m.z, phases, max_row_span)
+        for m in doubt.lowest(camera.mounting)
+    ]
+    return min(limits) - max_row_span / phases
+
+
+def _coarse_from(
+    rays: NDArray[np.float64], shape: tuple[int, ...], height: float, phases: int, span: float
+) -> float:
+    """Range from which on rows cover more than ``span`` metres.
+
+    Args:
+        rays: directions of the rows' edges, (edges * columns, 3).
+        shape: (edges, columns).
+        height: of the camera in metres.
+        phases: edges a row.
+        span: metres.
+
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        ranges = camera.mounting.z * np.hypot(rays[:, 0], rays[:, 1]) / -rays[:, 2]
+        ranges = height * np.hypot(rays[:, 0], rays[:, 1]) / -rays[:, 2]
     ranges[~(rays[:, 2] < 0)] = np.inf
-    ranges = ranges.reshape(u.shape)
+    ranges = ranges.reshape(shape)
     # Rows count downwards, so the range falls; upside down it rises.
     above, below = ranges[:-phases], ranges[phases:]
     near, far = np.minimum(above, below), np.maximum(above, below)
     finite = np.isfinite(near)
-    coarse = near[finite] + max_row_span < far[finite]
+    coarse = near[finite] + span < far[finite]
     return float(near[finite][coarse].min(initial=math.inf)) if finite.any() else 0.0
