@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from seg_ros.drive.base import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.ground.aim import Aim, Directions, Pair, find_aim
@@ -116,7 +119,11 @@ def calibrate(
         SegRosError: the drive does not tell, with the reason and what to film instead.
 
     """
-    walk = PairWalk(drive, segmenter, lens.of)
+    def mask(view: View) -> NDArray[np.uint8]:
+        with segmenter.turn:
+            return segmenter.segment(view.image).class_mask()
+
+    walk = PairWalk(drive, mask, segmenter.labels, lens.of)
     pieces: list[list[Pair]] = [[]]
     kept: list[View] = []
     step = 1

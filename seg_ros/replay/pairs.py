@@ -20,7 +20,6 @@ from seg_ros.ground.aim import Pair
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.travel import PairMotion, Verdict, follow, motion
 from seg_ros.labels import LabelSet
-from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.timeline import LONGEST_STEP_BACK_NS, LONGEST_STEP_NS
 
 _MOST_PAIRS = 160
@@ -78,16 +77,21 @@ class PairWalk:
 
     Args:
         drive: the frames.
-        segmenter: tells what stays where it is.
+        masks: gives the class mask of a view, of its size.
+        labels: what the class ids mean.
         camera: intrinsics, for a width and a height; called with the first frame's size.
 
     """
 
     def __init__(
-        self, drive: Drive, segmenter: Segmenter, camera: Callable[[int, int], CameraModel]
+        self,
+        drive: Drive,
+        masks: Callable[[View], NDArray[np.uint8]],
+        labels: LabelSet,
+        camera: Callable[[int, int], CameraModel],
     ) -> None:
         self._drive = drive
-        self._segmenter = segmenter
+        self._masks, self._labels = masks, labels
         self._camera_of = camera
         self._camera: CameraModel | None = None
         self._apart_ns = 100_000_000
@@ -195,9 +199,8 @@ class PairWalk:
         first = frames[0]
         if len(frames) < 2:
             return None
-        with self._segmenter.turn:
-            mask = self._segmenter.segment(first.image).class_mask()
-        allowed = allowed_corners(mask, self._segmenter.labels)
+        mask = self._masks(first)
+        allowed = allowed_corners(mask, self._labels)
         span = frames[-1].frame.stamp_ns - first.frame.stamp_ns
         best: tuple[View, PairMotion] | None = None
         for _ in range(_TRIES):
