@@ -7,14 +7,19 @@ import math
 from collections.abc import Iterator
 from functools import partial
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from seg_ros.drive.base import Drive, DriveFrame
+from seg_ros.drive.speed import SpeedTrack
+from seg_ros.drive.speed.track import speed_track
+from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.mounting import Mounting
 from seg_ros.labels import load_label_set
-from seg_ros.replay.pairs import PairWalk, Seen, View
+from seg_ros.replay.calibrate import Lens, find_mounting
+from seg_ros.replay.pairs import PairWalk, View
 from seg_ros.synthetic import EGO_SPEED, SyntheticDrive
 
 WIDTH, HEIGHT = 640, 360
@@ -38,9 +43,7 @@ def cameras(count: int = 24, seed: int = 17) -> list[CameraModel]:
         )
         bent = (-0.28, 0.07, 0.0005, -0.0005) if k % 2 else ()
         center = ((WIDTH - 1) / 2, (HEIGHT - 1) / 2)
-        made.append(
-            CameraModel(WIDTH, HEIGHT, focal, focal, *center, "plumb_bob", bent, mounting)
-        )
+        made.append(CameraModel(WIDTH, HEIGHT, focal, focal, *center, "plumb_bob", bent, mounting))
     return made
 
 
@@ -63,14 +66,77 @@ class CameraDrive(Drive):
             yield DriveFrame(index, made.stamp_ns, "camera", partial(np.asarray, made.image))
 
 
-def scene_walk(camera: CameraModel, seed: int) -> Iterator[Seen]:
+def scene_walk(camera: CameraModel, seed: int) -> PairWalk:
     """Pairs of a minute of the synthetic drive, with its own masks."""
-    scene = SyntheticDrive(
-        round(SECONDS * RATE), camera.width, camera.height, RATE, seed, camera
-    )
+    scene = SyntheticDrive(round(SECONDS * RATE), camera.width, camera.height, RATE, seed, camera)
     drive = CameraDrive(scene)
 
     def mask(view: View) -> NDArray[np.uint8]:
         return drive.masks[view.frame.index]
 
-    return PairWalk(drive, mask, load_label_set("camvid"), camera.fitted).pairs()
+    return PairWalk(drive, mask, load_label_set("camvid"), camera.fitted)
+
+
+def odometry() -> SpeedTrack:
+    """Return the speed that the scene drives at, at its frames' stamps."""
+    stamps = 1_700_000_000_000_000_000 + np.arange(round(SECONDS * RATE)) * round(1e9 / RATE)
+    return speed_track("the scene", stamps, np.full(len(stamps), EGO_SPEED))
+
+
+def misses(camera: CameraModel, walk: PairWalk) -> dict[str, tuple[float, float]]:
+    """Error and standard error of each value: degrees, and per cent of the height.
+
+    Raises:
+        SegRosError: nothing was found.
+
+    """
+    found = find_mounting(walk, load_label_set("camvid"), Lens(camera), speed=odometry())
+    true, said = camera.mounting, found.camera.mounting
+    values = {
+        name: (
+            math.degrees(getattr(said, name) - getattr(true, name)),
+            math.degrees(getattr(said.errors, name)),
+        )
+        for name in ("pitch", "yaw", "roll")
+    }
+    values["height"] = (100 * (said.z / true.z - 1), 100 * said.errors.z / true.z)
+    return values
+
+
+def print_table(rows: list[dict[str, tuple[float, float]]]) -> None:
+    """Say what came of all cameras together."""
+    print("| value | median error | worst | within two standard errors | median standard error |")
+    print("| --- | --- | --- | --- | --- |")
+    inside = total = 0
+    for name, unit in (("pitch", "°"), ("yaw", "°"), ("roll", "°"), ("height", " %")):
+        off = np.array([abs(row[name][0]) for row in rows])
+        error = np.array([row[name][1] for row in rows])
+        within = int((off <= 2 * error).sum())
+        inside, total = inside + within, total + len(rows)
+        print(
+            f"| {name} | {np.median(off):.3f}{unit} | {off.max():.3f}{unit} | "
+            f"{within} of {len(rows)} | {np.median(error):.3f}{unit} |"
+        )
+    print(f"{inside} of {total} values lie within two standard errors ({inside / total:.0%})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cameras", type=int, default=24)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    rows = []
+    for number, camera in enumerate(cameras(options.cameras)):
+        try:
+            row = misses(camera, scene_walk(camera, number))
+        except SegRosError as error:
+            print(f"camera {number}: {error}", flush=True)
+            continue
+        rows.append(row)
+        told = ", ".join(f"{name} {off:+.3f} ± {error:.3f}" for name, (off, error) in row.items())
+        print(f"camera {number}: {told}", flush=True)
+    print_table(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from seg_ros.drive import open_drive
+    from seg_ros.drive.speed import find_speed
     from seg_ros.ground.camera_file import load_camera, save_camera
     from seg_ros.replay.calibrate import Lens, calibrate
     from seg_ros.results.calibration_picture import calibration_picture
@@ -79,6 +80,9 @@ def run(options: argparse.Namespace) -> int:
     given = load_camera(options.camera) if options.camera else None
     drive = open_drive(options.drive, options.topic, options.fps, given is not None)
     camera = given or (None if options.focal or options.fov else drive.camera)
+    speed, notes = find_speed(drive, options.odometry)
+    for note in (*drive.notes, *notes):
+        print(note)
     segmenter = load(options)
     with tqdm(total=drive.frame_count, unit="frame", desc="calibrate") as bar:
         found = calibrate(
@@ -86,9 +90,10 @@ def run(options: argparse.Namespace) -> int:
             segmenter,
             Lens(camera, options.focal, options.fov),
             options.height,
+            speed,
             on_frame=bar.update,
         )
-    values = {"drive": options.drive, **found.values()}
+    values = {"drive": options.drive, "speed": speed.source if speed else "", **found.values()}
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         save_camera(found.camera, options.out, {"calibration": values})

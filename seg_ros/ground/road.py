@@ -4,7 +4,7 @@ Points on the road are few and flat to look at, so no corners are followed here:
 some thousand pixels of it, is laid from one frame onto the other through the homography that the
 plane induces, H = R (I - c g^T) with the camera's rotation R and way c (a unit vector; Hartley and
 Zisserman, "Multiple View Geometry", 13.1), and g, the plane's normal times way by height, is moved
-until they agree (Lucas and Kanade, 1981; Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 2004).
+until they agree (Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 2004).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ _MOST = 12_000
 """Pixels that are compared."""
 _LEAST = 1_500
 """Pixels of road below which a pair says nothing of it."""
-_SCALES = ((4.0, 4), (2.0, 8), (1.0, 12))
+_SCALES = ((4.0, 4), (2.0, 12), (1.0, 20))
 """Blur in pixels of a picture of 1000 across, and steps."""
 _STEPS = np.geomspace(0.08, 4.0, 40)
 """Ways by height that are tried first."""
@@ -37,6 +38,8 @@ _AGREE = 0.5
 """Correlation of the two below which they are not the same road."""
 LEAST_PLANES = 8
 """Pairs below which they tell nothing of the road."""
+_ENOUGH = 4
+"""Pairs from which on the next one starts with their normal."""
 _DRAWS = 100
 _BLOCK_NS = 3_000_000_000
 _ROLL_FLOOR, _HEIGHT_FLOOR = math.radians(0.05), 0.005
@@ -222,7 +225,7 @@ class _Alignment:
             g, last = g + step, length
             if not only_length:
                 self.information = matrix / scale**2
-            if length < 1e-5:
+            if length < 1e-4:
                 break
         return g, last
 
@@ -242,6 +245,15 @@ class RoadFound:
     pairs: int
 
 
+def normal_so_far(planes: Sequence[RoadPlane], otherwise: Floats) -> Floats:
+    """Where the road's normal (3,) is looked for next: where the last pairs had it."""
+    if len(planes) < _ENOUGH:
+        return otherwise
+    last = planes[-20:]
+    m = _joint(np.stack([p.g for p in last]), np.stack([p.information for p in last]), None)
+    return np.asarray(m / np.linalg.norm(m))
+
+
 def find_road(
     planes: Sequence[RoadPlane], metres: Sequence[float], stamps: Sequence[int], direction: Floats
 ) -> RoadFound | None:
@@ -256,7 +268,7 @@ def find_road(
     """
     known = np.isfinite(metres)
     with_scale = int(known.sum()) >= LEAST_PLANES
-    chosen = np.flatnonzero(known) if with_scale else np.arange(len(planes))
+    chosen = np.flatnonzero(known).tolist() if with_scale else list(range(len(planes)))
     if len(chosen) < LEAST_PLANES:
         return None
     g = np.stack([planes[k].g for k in chosen])
@@ -286,7 +298,7 @@ def find_road(
 
 
 def _joint(g: Floats, information: Floats, ways: Floats | None) -> Floats:
-    """Normal by height (3,) of N pairs; of unknown height where their ways are not known."""
+    """Return normal by height (3,) of N pairs; of unknown height where their ways are not known."""
     weights = np.ones(len(g))
     m = np.median(g / (np.linalg.norm(g, axis=1)[:, None] if ways is None else ways[:, None]), 0)
     for _ in range(10):
@@ -311,8 +323,6 @@ def _roll(normal: Floats, direction: Floats) -> float:
     return mounting_of_aim(direction, up).roll
 
 
-def _sample(
-    image: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]
-) -> Floats:
+def _sample(image: NDArray[Any], x: NDArray[np.float32], y: NDArray[np.float32]) -> Floats:
     """Values of an image at (N, 1) pixels, (N,)."""
     return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR)[:, 0], np.float64)

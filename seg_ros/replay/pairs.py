@@ -91,6 +91,8 @@ class PairWalk:
         camera: Callable[[int, int], CameraModel],
     ) -> None:
         self._drive = drive
+        self.name = drive.name
+        """Of the drive."""
         self._masks, self._labels = masks, labels
         self._camera_of = camera
         self._camera: CameraModel | None = None
@@ -107,7 +109,7 @@ class PairWalk:
         frames: deque[View] = deque()
         count = self._drive.frame_count or _SHORT + 1
         apart = _APART_NS if count > _SHORT else 0
-        stride = max(1, count // (_MOST_PAIRS if apart else _MOST_PAIRS // 2))
+        stride = max(1, count // (_MOST_PAIRS if apart else _MOST_PAIRS // 4))
         index, stamp, begins = 0, None, False  # from where on the next pair may begin
         for frame in self._frames(on_frame):
             wanted = frame.index >= index and (stamp is None or frame.stamp_ns >= stamp)
