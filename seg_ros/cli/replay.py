@@ -57,6 +57,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--mask", default="raw", choices=MASK_FORMATS, help="how masks are written (default raw)"
     )
     command.add_argument("--no-camera", action="store_true", help="do not copy camera messages")
+    command.add_argument(
+        "--no-calibrate",
+        action="store_true",
+        help="do not look for where the camera sits where nobody says it: assume it",
+    )
     command.add_argument("--no-video", action="store_true", help="do not make overlay.mp4")
     command.add_argument("--no-report", action="store_true", help="do not make report.html")
     command.add_argument(
@@ -169,6 +174,7 @@ def _jobs(options: argparse.Namespace) -> list[ReplayJob]:
         options=ReplayOptions(options.mask, not options.no_camera, not options.no_video),
         settings=ReplaySettings(rest, topics),
         notes=notes,
+        calibrate=not options.no_calibrate,
         replace=options.replace,
         resume=options.resume,
         report=not options.no_report,

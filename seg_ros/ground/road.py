@@ -42,7 +42,7 @@ _ENOUGH = 4
 """Pairs from which on the next one starts with their normal."""
 _DRAWS = 100
 _BLOCK_NS = 3_000_000_000
-_ROLL_FLOOR, _HEIGHT_FLOOR = math.radians(0.05), 0.005
+_ROLL_FLOOR, _HEIGHT_FLOOR = math.radians(0.1), 0.007
 """What no number of pairs averages away: radians, and part of the height."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.camera_file import load_camera
 from seg_ros.labels import LabelSet
 from seg_ros.models.catalogue import find_model
+from seg_ros.replay.ground import settle_ground
 from seg_ros.replay.replay import Replay, ReplayOptions, make_pipelines, picture_size
 from seg_ros.replay.run_files import FIGURES, REJECTED, RESULT, VIDEO, State, read_notes
 from seg_ros.replay.settings import ReplaySettings
@@ -86,6 +87,8 @@ class ReplayJob:
     settings: ReplaySettings = field(default_factory=ReplaySettings)
     notes: tuple[str, ...] = ()
     """What is to be said of how it is run, a line each."""
+    calibrate: bool = False
+    """Whether the drive is searched for where its camera sits, if nobody says it."""
     replace: bool = False
     resume: bool = False
     report: bool = True
@@ -125,6 +128,7 @@ class ReplayJob:
             **({"frames a second": self.fps} if self.fps else {}),
             "files": _files(self.source),
             "camera": _camera_text(camera),
+            "camera searched for": self.calibrate,
             "model": engine.model,
             "model SHA-256": engine.model_sha256,
             "labels": engine.labels.name,
@@ -219,10 +223,37 @@ def run_job(
     with job.folder(drive, camera, engine) as folder, full_disk_is_said(folder):
         if folder.finished:
             return finished_figures(folder, engine)
+        job = settled(job, drive, camera, pipelines[0].segmenter, folder.work, on_note)
         on_start(State.load(folder.work).frames, drive.frame_count)
         replay = Replay(drive, pipelines, camera, job.options, job.settings, on_frame, on_note)
         damage = replay.run(folder.work)
         return finish(job, drive, camera, engine, folder, damage)
+
+
+def settled(
+    job: ReplayJob,
+    drive: Drive,
+    camera: CameraModel | None,
+    segmenter: Segmenter,
+    work: Path,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> ReplayJob:
+    """Return a job that knows where its camera sits (:func:`seg_ros.replay.ground.settle_ground`).
+
+    Args:
+        job: what to do.
+        drive: as :meth:`ReplayJob.open` gives it.
+        camera: the same.
+        segmenter: for the search.
+        work: folder of the run.
+        on_note: called with what is to be known at once.
+
+    """
+    is_given = job.camera is not None
+    ground = settle_ground(
+        drive, camera, job.settings, segmenter, work, is_given, job.calibrate, on_note
+    )
+    return replace(job, settings=replace(job.settings, ground=ground))
 
 
 @contextmanager
@@ -264,8 +295,9 @@ def finish(
     write_sheet(work / RESULT, drive, engine.labels, work / "sheet.png", shown)
     notes = read_notes(work)
     problems = [note for note in notes if not note.startswith(REJECTED)]
-    if camera is None and drive.camera_problem and not any(f.contact_ahead_m for f in frames):
-        problems.append(f"no grid: {drive.camera_problem}")
+    ground = job.settings.ground
+    if ground.no_grid and f"no grid: {ground.no_grid}" not in problems:
+        problems.append(f"no grid: {ground.no_grid}")
     if damage:
         problems.append(str(damage))
     about = RunInfo(
@@ -281,10 +313,14 @@ def finish(
         notes=(
             *job.notes,
             *drive.notes,
+            *ground.notes,
             *cut_notes([f.index for f in frames], [f.stamp_ns for f in frames]),
             *_doubts(frames, drive, engine),
         ),
-        distance_errors=distance_errors(job.settings.fixed_mounting(drive, camera)),
+        distance_errors={}
+        if ground.no_grid
+        else distance_errors(job.settings.fixed_mounting(drive, camera)),
+        ground=ground.said,
         finished=damage is None,
         command=job.command,
         started=job.started,

@@ -233,6 +233,8 @@ class Replay:
             image = _decoded(frame)
             check_size(image.shape[1], image.shape[0], self._values["max_pixels"])
             try:
+                if self._settings.ground.no_grid:
+                    camera = None
                 camera = camera and camera.fitted(image.shape[1], image.shape[0])
             except SegRosError as error:  # another size: the mask is as good as ever
                 camera = None

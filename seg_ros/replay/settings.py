@@ -10,6 +10,7 @@ from typing import Any
 from seg_ros.drive.base import Drive
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.mounting import Mounting
+from seg_ros.replay.ground import Ground
 from seg_ros.replay.views import FrameViews, fixed_mounting
 from seg_ros.results.parameters import MOUNTING_NAMES, PARAMETERS
 from seg_ros.results.params_file import checked_parameters, only_node
@@ -64,6 +65,8 @@ class ReplaySettings:
     """Of :data:`USED_PARAMETERS` those that somebody set; engine and camera file aside."""
     topics: Mapping[str, str] = field(default_factory=dict)
     """Of a bag for ``odometry`` and ``imu``, where it has several."""
+    ground: Ground = field(default_factory=Ground)
+    """What was settled on before the first frame."""
 
     @property
     def values(self) -> dict[str, Any]:
@@ -73,6 +76,8 @@ class ReplaySettings:
     @property
     def mounting(self) -> Mounting | None:
         """Of a camera that says nothing of it itself; None where nobody set anything of it."""
+        if self.ground.mounting is not None:
+            return self.ground.mounting
         axes = {n.removeprefix("camera_"): self.given[n] for n in MOUNTING_NAMES if n in self.given}
         return Mounting.from_map(axes) if axes else None
 
@@ -80,7 +85,7 @@ class ReplaySettings:
         """Return where a drive's camera is on its vehicle; None: no camera, or TF says it."""
         if self.values["mounting_source"] == "tf":
             return None
-        return fixed_mounting(drive, camera, self.mounting)
+        return fixed_mounting(drive, self.ground.camera or camera, self.mounting)
 
     def views(self, drive: Drive, camera: CameraModel | None) -> FrameViews:
         """Follow where a drive's frames were taken from.
@@ -89,6 +94,7 @@ class ReplaySettings:
             SegRosError: as of :class:`seg_ros.replay.views.FrameViews`.
 
         """
+        camera = self.ground.camera or camera
         return FrameViews(drive, camera, self.values, self.mounting, self.topics)
 
 

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from seg_ros.drive.base import Drive
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
+from seg_ros.replay.ground import Ground
 from seg_ros.replay.job import (
     Engine,
     EngineOptions,
@@ -34,6 +35,7 @@ from seg_ros.replay.job import (
     finished_figures,
     full_disk_is_said,
     load_engine,
+    settled,
 )
 from seg_ros.replay.replay import Replay, bag_topics, picture_size
 from seg_ros.replay.run_files import SAVE_EVERY, RunFiles, State, read_notes
@@ -203,6 +205,8 @@ def _begin(
     state = State.load(folder.work)
     first, count = state.frames, drive.frame_count
     away = _absolute(job)
+    ground: Ground = _result(pool.submit(settle_away, away, folder.work.absolute()))
+    job, away = (replace(j, settings=replace(j.settings, ground=ground)) for j in (job, away))
     edges = [first]
     if count and not needs_order(job.settings.values):
         edges += range((first // PIECE + 1) * PIECE, count, PIECE)
@@ -212,6 +216,13 @@ def _begin(
         work.mkdir(parents=True, exist_ok=True)
         pieces.append(_Piece(work, start, pool.submit(run_piece, away, work, start, stop)))
     return _Spread(job, drive, camera, folder, state, pieces)
+
+
+def settle_away(job: ReplayJob, work: Path) -> Ground:
+    """Settle where a job's camera sits, in the process that runs this."""
+    drive, camera = job.open()
+    _, pipelines = load_engine(job.engine)
+    return settled(job, drive, camera, pipelines[0].segmenter, work).settings.ground
 
 
 def _absolute(job: ReplayJob) -> ReplayJob:

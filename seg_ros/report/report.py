@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from seg_ros.drive.base import Drive
-from seg_ros.drive.images import decode_compressed
+from seg_ros.drive.images import decode_compressed, encode_jpeg
+from seg_ros.drive.pictures import read_picture
 from seg_ros.errors import SegRosError
 from seg_ros.report.page import (
     Chart,
@@ -39,7 +40,7 @@ from seg_ros.report.page.parts import (
 from seg_ros.report.run_values import RunInfo, report_values
 from seg_ros.results.bag_topics import GRID_TOPIC, OVERLAY_TOPIC
 from seg_ros.results.figures import AHEAD, read_figures
-from seg_ros.results.outputs import draw_grid
+from seg_ros.results.outputs import CALIBRATION_NAMES, draw_grid
 from seg_ros.results.result_bag import read_result
 
 REPORT_NAME = "report.html"
@@ -94,10 +95,14 @@ def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
         legend=_legend(values),
         charts=_charts(values),
         moments=moments_of(values, _MOMENTS, pictures.of),
+        pictures=_calibration(folder),
         facts=facts(
             values,
             {
                 "Drive": run.drive,
+                "Camera": run.ground.get("camera", ""),
+                "Mounting": run.ground.get("mounting", ""),
+                "Grid": run.ground.get("grid", ""),
                 "Model": run.model,
                 "Engine": run.engine,
                 "Device": run.device,
@@ -106,6 +111,19 @@ def write_report(folder: Path, run: RunInfo, drive: Drive) -> dict[str, Any]:
     )
     write_page(page, folder / REPORT_NAME)
     return values
+
+
+def _calibration(folder: Path) -> tuple[tuple[str, bytes], ...]:
+    """Return the picture that the mounting is checked by, where it was looked for."""
+    path = folder / CALIBRATION_NAMES[1]
+    if not path.is_file():
+        return ()
+    return (
+        (
+            "Camera: the yellow line must lie on the horizon, the cross where the drive goes",
+            encode_jpeg(read_picture(path), 85),
+        ),
+    )
 
 
 def _banners(run: RunInfo, values: dict[str, Any]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
@@ -129,6 +147,7 @@ def _banners(run: RunInfo, values: dict[str, Any]) -> tuple[tuple[str, str, tupl
 
 def _tiles(values: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
     median = values["contact_ahead_p50_m"]
+    estimated = ", estimated" if values.get("grid", "").startswith("estimated") else ""
     speed = values["frames_per_second"]
     confidence = values["confidence"]
     return (
@@ -137,7 +156,7 @@ def _tiles(values: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
         (
             "First contact ahead",
             f"{median:.1f} m" if median else "free" if values["ahead_free_share"] else "–",
-            values["first_contact_ahead"] or "not known in any frame",
+            f"{values['first_contact_ahead'] or 'not known in any frame'}{estimated}",
         ),
         ("Confidence", "–" if confidence is None else f"{confidence:.3f}", "mean"),
         ("Engine", f"{values['engine_p50_ms']:.1f} ms", f"99 %: {values['engine_p99_ms']:.1f} ms"),

@@ -42,6 +42,8 @@ class RunInfo:
     """How the drive was taken, where there was a choice: cuts, a rate that nobody stated."""
     distance_errors: dict[str, Any] = field(default_factory=dict)
     """What the mounting's standard errors do to distances, :func:`distance_errors`."""
+    ground: dict[str, Any] = field(default_factory=dict)
+    """``camera``, ``mounting`` and ``grid`` in words, and what was found of them as values."""
     finished: bool = True
     """Whether the drive was read to its end."""
     command: str = ""
@@ -120,6 +122,7 @@ def report_values(run: RunInfo, frames: Iterable[FrameFigures]) -> dict[str, Any
         "engine": run.engine,
         "device": run.device,
         "distance_errors": run.distance_errors,
+        **run.ground,
         "driveable_share": float(np.mean(columns["driveable_share"])),
         "confidence": float(np.mean(confidence)) if confidence else None,
         "ahead_known_share": 1 - columns["ahead_free"].count(None) / count,

@@ -34,7 +34,10 @@ from seg_ros.support.json_text import parse_json
 DEMO_NAMES = ("result", "overlay.mp4", "sheet.png")
 """What a demo leaves in its folder."""
 
-REPLAY_NAMES = (*DEMO_NAMES, "report.html", "frames.jsonl", "run.json")
+CALIBRATION_NAMES = ("camera.yaml", "calibration.png")
+"""What finding the camera's mounting leaves in the folder of a replay."""
+
+REPLAY_NAMES = (*DEMO_NAMES, *CALIBRATION_NAMES, "report.html", "frames.jsonl", "run.json")
 """What a replay leaves in its folder."""
 
 UNFINISHED = "UNFINISHED"

@@ -79,7 +79,7 @@ def test_angles_and_height_are_found_with_their_errors(found):
     errors = mounting.errors
     assert 0 < math.degrees(errors.pitch) < 0.2 and 0 < errors.z < 0.05
     assert found.assumed == () and found.lens is Source.MEASURED
-    assert found.values()["pairs"] == {"moved": found.aim.pairs}
+    assert found.values()["pairs"]["moved"] >= found.aim.pairs >= 12
 
 
 def test_the_picture_shows_horizon_and_estimates(found):

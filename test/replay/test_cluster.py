@@ -48,18 +48,18 @@ def check(out, capsys):
 @pytest.fixture(scope="module")
 def alone(drives, tmp_path_factory):
     out = tmp_path_factory.mktemp("alone")
-    assert cli.main(["replay", drives[0], "-o", str(out), "--no-report"]) == 0
+    assert cli.main(["replay", "--no-calibrate", drives[0], "-o", str(out), "--no-report"]) == 0
     assert not (out / "report.html").exists()
     return masks(out / "result")
 
 
 def test_several_drives_have_a_folder_each(drives, alone, tmp_path, capsys):
-    assert cli.main(["replay", *drives, "-o", str(tmp_path)]) == 0
+    assert cli.main(["replay", "--no-calibrate", *drives, "-o", str(tmp_path)]) == 0
     assert check(tmp_path, capsys) == alone
 
 
 def test_processes_share_the_drives(drives, alone, tmp_path, capsys):
-    assert cli.main(["replay", *drives, "-o", str(tmp_path), "--jobs", "2"]) == 0
+    assert cli.main(["replay", "--no-calibrate", *drives, "-o", str(tmp_path), "--jobs", "2"]) == 0
     assert check(tmp_path, capsys) == alone
 
 
@@ -69,13 +69,21 @@ def test_a_ray_cluster_shares_the_drives(drives, alone, tmp_path, capsys, monkey
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     out = tmp_path / "out"
-    command = ["replay", *drives, "-o", str(out), "--ray", "--threads", "1"]
+    command = ["replay", "--no-calibrate", *drives, "-o", str(out), "--ray", "--threads", "1"]
     assert cli.main(command) == 0
     assert check(out, capsys) == alone
 
 
 def test_json_is_checked_before_the_work(drives, tmp_path, capsys):
-    command = ["replay", *drives, "-o", str(tmp_path / "out"), "--json", str(tmp_path / "no" / "x")]
+    command = [
+        "replay",
+        "--no-calibrate",
+        *drives,
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+        str(tmp_path / "no" / "x"),
+    ]
     assert cli.main(command) == 1
     assert "cannot write" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

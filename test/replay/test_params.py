@@ -81,7 +81,15 @@ def test_grids_are_those_of_the_node_byte_for_byte(tmp_path, client, scene):
     messages = [*camera_messages(images, camera), *motion_messages(len(images))]
     bag = write(tmp_path / "drive.mcap", messages)
     file = parameters(tmp_path, camera)
-    command = ["replay", str(bag), "-o", str(tmp_path / "out"), "--no-report", "--no-video"]
+    command = [
+        "replay",
+        "--no-calibrate",
+        str(bag),
+        "-o",
+        str(tmp_path / "out"),
+        "--no-report",
+        "--no-video",
+    ]
     assert cli.main([*command, "--params-file", str(file)]) == 0
     replayed = {
         topic: dict(read_result(tmp_path / "out" / "result", topic))
@@ -285,7 +293,7 @@ def test_the_command_line_goes_before_the_file_and_what_means_nothing_is_said(
     )
     seen = []
     monkeypatch.setattr(command, "_here", lambda job, _: seen.append(job) or SegRosError("enough"))
-    drive = ["replay", "x.mp4", "-o", str(tmp_path / "out")]
+    drive = ["replay", "--no-calibrate", "x.mp4", "-o", str(tmp_path / "out")]
     cli.main([*drive, "--params-file", str(file), "--model", "of_the_line", "--size", "128x256"])
     (job,) = seen
     engine = job.engine
@@ -317,7 +325,15 @@ def test_a_run_is_resumed_with_the_parameters_it_was_begun_with(tmp_path, capsys
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     cv2.imwrite(str(pictures / "1.png"), np.full((90, 160, 3), 99, np.uint8))
-    command = ["replay", str(pictures), "-o", str(tmp_path / "out"), "--no-report", "--no-video"]
+    command = [
+        "replay",
+        "--no-calibrate",
+        str(pictures),
+        "-o",
+        str(tmp_path / "out"),
+        "--no-report",
+        "--no-video",
+    ]
     assert cli.main([*command, "--params-file", str(file)]) == 0
     run = json.loads((tmp_path / "out" / "run.json").read_text())["run"]
     assert run["parameters"] == {"grid_profile": "autoware", "grid_resolution": 0.5}

@@ -38,7 +38,7 @@ from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
 from seg_ros.ground.camera_file import save_camera
 from seg_ros.results.bag_topics import CONTACT_TOPIC, GRID_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
-from seg_ros.results.outputs import REPLAY_NAMES, OutputFolder
+from seg_ros.results.outputs import CALIBRATION_NAMES, REPLAY_NAMES, OutputFolder
 from seg_ros.results.result_bag import read_result
 from seg_ros.results.video import OverlayVideo
 
@@ -65,7 +65,15 @@ def replayed(tmp_path_factory, scene):
     ]
     bag = write_bag(folder / "bag", frames, camera=CAMERA, qos=[SENSOR_QOS])
     code = cli.main(
-        ["replay", str(bag), "-o", str(folder / "out"), "--json", str(folder / "figures.json")]
+        [
+            "replay",
+            "--no-calibrate",
+            str(bag),
+            "-o",
+            str(folder / "out"),
+            "--json",
+            str(folder / "figures.json"),
+        ]
     )
     return code, frames, folder
 
@@ -139,7 +147,7 @@ def test_a_video_is_shown_as_jpeg_with_its_camera(tmp_path, scene):
     folder.mkdir()
     cv2.imwrite(str(folder / "1.png"), scene[0].image)
     save_camera(CAMERA, tmp_path / "camera.yaml")
-    command = ["replay", str(folder), "-o", str(tmp_path / "out")]
+    command = ["replay", "--no-calibrate", str(folder), "-o", str(tmp_path / "out")]
     assert cli.main([*command, "--camera", str(tmp_path / "camera.yaml")]) == 0
     bag = tmp_path / "out" / "result"
     ((stamp, jpeg),) = read_result(bag, "/image/compressed")
@@ -179,13 +187,15 @@ def test_the_sheet_and_the_figures(replayed):
     assert figures["engine"].startswith("openvino")
     assert figures["model"] == "camvid-b0"
     assert 0.1 < figures["driveable_share"] < 0.9
-    assert {f.name for f in (folder / "out").iterdir()} == {*REPLAY_NAMES}
+    assert {f.name for f in (folder / "out").iterdir()} == {*REPLAY_NAMES} - {*CALIBRATION_NAMES}
 
 
 def test_results_are_not_replaced_unasked(replayed, capsys):
     _, _, folder = replayed
     before = (folder / "out" / "result" / "result.mcap").read_bytes()
-    assert cli.main(["replay", str(folder / "bag"), "-o", str(folder / "out")]) == 1
+    assert (
+        cli.main(["replay", "--no-calibrate", str(folder / "bag"), "-o", str(folder / "out")]) == 1
+    )
     said = capsys.readouterr().err
     assert "already holds result, overlay.mp4, sheet.png" in said
     assert (folder / "out" / "result" / "result.mcap").read_bytes() == before
@@ -201,7 +211,10 @@ def test_a_damaged_frame_is_reported_and_left_out(tmp_path, scene, capsys):
     file.write_bytes(data)
     out = tmp_path / "out"
     figures = tmp_path / "figures.json"
-    assert cli.main(["replay", str(bag), "-o", str(out), "--json", str(figures)]) == 0
+    assert (
+        cli.main(["replay", "--no-calibrate", str(bag), "-o", str(out), "--json", str(figures)])
+        == 0
+    )
     assert "frame 1: compressed image of" in capsys.readouterr().err
     assert [stamp for stamp, _ in read_result(out / "result", MASK_TOPIC)] == [10**9, 10**9 + 2]
     assert json.loads(figures.read_text())["rejected"] == 1
@@ -211,10 +224,10 @@ def test_a_camera_file_gives_the_grid_a_video_has_none(tmp_path, scene):
     folder = tmp_path / "images"
     folder.mkdir()
     cv2.imwrite(str(folder / "1.png"), scene[0].image)
-    assert cli.main(["replay", str(folder), "-o", str(tmp_path / "without")]) == 0
+    assert cli.main(["replay", "--no-calibrate", str(folder), "-o", str(tmp_path / "without")]) == 0
     assert not list(read_result(tmp_path / "without" / "result", GRID_TOPIC))
     save_camera(CAMERA, tmp_path / "camera.yaml")
-    command = ["replay", str(folder), "-o", str(tmp_path / "with")]
+    command = ["replay", "--no-calibrate", str(folder), "-o", str(tmp_path / "with")]
     assert cli.main([*command, "--camera", str(tmp_path / "camera.yaml")]) == 0
     ((stamp, grid),) = read_result(tmp_path / "with" / "result", GRID_TOPIC)
     assert stamp == stamp_ns(grid.header.stamp) == 10**9
@@ -225,10 +238,30 @@ def test_a_camera_file_gives_the_grid_a_video_has_none(tmp_path, scene):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["replay", "/nowhere", "-o", "{tmp}/out"], "drive /nowhere does not exist"),
-        (["replay", "synthetic", "-o", "{tmp}/out", "--model", "x"], "model 'x' is neither"),
-        (["replay", "synthetic", "-o", "{tmp}/out", "--camera", "{tmp}/c.yaml"], "camera file"),
-        (["replay", "synthetic", "-o", "/proc/nowhere"], "cannot write into /proc/nowhere"),
+        (
+            ["replay", "--no-calibrate", "/nowhere", "-o", "{tmp}/out"],
+            "drive /nowhere does not exist",
+        ),
+        (
+            ["replay", "--no-calibrate", "synthetic", "-o", "{tmp}/out", "--model", "x"],
+            "model 'x' is neither",
+        ),
+        (
+            [
+                "replay",
+                "--no-calibrate",
+                "synthetic",
+                "-o",
+                "{tmp}/out",
+                "--camera",
+                "{tmp}/c.yaml",
+            ],
+            "camera file",
+        ),
+        (
+            ["replay", "--no-calibrate", "synthetic", "-o", "/proc/nowhere"],
+            "cannot write into /proc/nowhere",
+        ),
         (["play", "synthetic", "--rate", "0"], "--rate 0.0 must be positive"),
     ],
 )
@@ -272,7 +305,7 @@ def test_the_real_highway_once_through(tmp_path, real_drives):
     drive = open_drive(str(real_drives / "highway"))
     stamps = [f.stamp_ns for f in drive.frames()]
     out = tmp_path / "out"
-    assert cli.main(["replay", str(real_drives / "highway"), "-o", str(out)]) == 0
+    assert cli.main(["replay", "--no-calibrate", str(real_drives / "highway"), "-o", str(out)]) == 0
     assert [stamp for stamp, _ in read_result(out / "result", MASK_TOPIC)] == stamps
 
 
@@ -280,7 +313,7 @@ def test_a_ros_1_bags_camera_is_written_as_what_it_then_is(tmp_path):
     """Whoever reads the result by its own definitions gets what was recorded."""
     messages = [m for m in recording(6) if m[1] in (IMAGE, CAMERA_INFO)]
     bag = write_ros1(tmp_path / "drive.bag", messages)
-    assert cli.main(["replay", str(bag), "-o", str(tmp_path / "out")]) == 0
+    assert cli.main(["replay", "--no-calibrate", str(bag), "-o", str(tmp_path / "out")]) == 0
     with AnyReader([tmp_path / "out" / "result"]) as reader:
         wanted = [c for c in reader.connections if c.topic in (IMAGES, INFOS)]
         assert all("seq" not in str(c.msgdef.data).split() for c in wanted)
@@ -300,7 +333,7 @@ def read_by_its_own_definitions(result, topic):
 @pytest.mark.parametrize("encoding", ["protobuf", "json"])
 def test_a_camera_of_foxglove_is_written_as_ros_has_it(tmp_path, encoding):
     bag = write_foxglove(tmp_path / "drive.mcap", drive_of("CompressedImage"), encoding)
-    assert cli.main(["replay", str(bag), "-o", str(tmp_path / "out")]) == 0
+    assert cli.main(["replay", "--no-calibrate", str(bag), "-o", str(tmp_path / "out")]) == 0
     result = tmp_path / "out" / "result"
     frames = list(open_drive(str(bag)).frames())
     copied = list(read_by_its_own_definitions(result, RECTIFIED[0]))
@@ -317,7 +350,7 @@ def test_packets_of_ffmpeg_image_transport_are_copied_as_they_are(tmp_path):
     packets = h264([picture(n, 96, 128) for n in range(4)])
     messages = list(ffmpeg_recording(packets, "h264;yuv420p;bgr8;bgr8"))
     bag = write_mcap(tmp_path / "drive.mcap", messages)
-    assert cli.main(["replay", str(bag), "-o", str(tmp_path / "out")]) == 0
+    assert cli.main(["replay", "--no-calibrate", str(bag), "-o", str(tmp_path / "out")]) == 0
     copied = list(read_by_its_own_definitions(tmp_path / "out" / "result", messages[0][0]))
     assert [kind for kind, _ in copied] == [FFMPEG] * len(packets)
     assert [message.data.tobytes() for _, message in copied] == packets

@@ -227,9 +227,9 @@ def test_a_full_disk_is_one_line_and_the_run_can_go_on(drive, whole, tmp_path):
 def test_a_killed_run_can_be_read_and_resumed(drive, tmp_path, monkeypatch):
     """SIGKILL, while the command runs: the bag has neither index nor end then."""
     monkeypatch.undo()
-    assert cli.main(["replay", drive.name, "-o", str(tmp_path / "whole")]) == 0
+    assert cli.main(["replay", "--no-calibrate", drive.name, "-o", str(tmp_path / "whole")]) == 0
     out = tmp_path / "killed"
-    command = ["replay", drive.name, "-o", str(out)]
+    command = ["replay", "--no-calibrate", drive.name, "-o", str(out)]
     process = subprocess.Popen([sys.executable, "-m", "seg_ros.cli", *command])
     state = out / UNFINISHED / "state.json"
     wait_until(state.exists, "the first point to go on from")
@@ -298,7 +298,15 @@ def test_what_comes_before_damage_is_published_and_the_damage_is_said(drive, tmp
     bag = tmp_path / "cut.mcap"
     data = (Path(drive.name) / "bag.mcap").read_bytes()
     bag.write_bytes(data[: len(data) * 6 // 10])
-    command = ["replay", str(bag), "-o", str(tmp_path / "out"), "--json", str(tmp_path / "json")]
+    command = [
+        "replay",
+        "--no-calibrate",
+        str(bag),
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+        str(tmp_path / "json"),
+    ]
     assert cli.main(command) == 1
     (said,) = [x for x in capsys.readouterr().err.splitlines() if "frames before the damage" in x]
     values = json.loads((tmp_path / "json").read_text())

@@ -160,6 +160,8 @@ class Page:
     """Groups of (title, moments)."""
     facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     """Groups of (title, rows of name and text)."""
+    pictures: tuple[tuple[str, bytes], ...] = ()
+    """(title, JPEG), shown above the facts."""
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -278,6 +280,7 @@ def _body(page: Page) -> str:
             '<details id="table"><summary>Figures of the frames as a table</summary>'
             '<div class="scroll" role="region" aria-label="Figures of the frames" tabindex="0">'
             "</div></details>",
+            *(_picture(*picture) for picture in page.pictures),
             _facts(page),
         ]
     )
@@ -387,6 +390,14 @@ def _summary_table(page: Page) -> str:
         '<h2>In numbers</h2><div class="scroll card" role="region" aria-label="In numbers" '
         'tabindex="0"><table><thead><tr><td></td><th scope="col">unit</th>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _picture(title: str, jpeg: bytes) -> str:
+    data = base64.b64encode(jpeg).decode()
+    return (
+        f'<h2>{escape(title)}</h2><div class="card"><img style="width:100%" '
+        f'alt="{escape(title)}" src="data:image/jpeg;base64,{data}"></div>'
     )
 
 
