@@ -233,8 +233,7 @@ class Replay:
             image = _decoded(frame)
             check_size(image.shape[1], image.shape[0], self._values["max_pixels"])
             try:
-                if self._settings.ground.no_grid:
-                    camera = None
+                camera = None if self._settings.ground.no_grid else camera
                 camera = camera and camera.fitted(image.shape[1], image.shape[0])
             except SegRosError as error:  # another size: the mask is as good as ever
                 camera = None
