@@ -40,7 +40,8 @@ from seg_ros.report.page.parts import (
 from seg_ros.report.run_values import RunInfo, report_values
 from seg_ros.results.bag_topics import GRID_TOPIC, OVERLAY_TOPIC
 from seg_ros.results.figures import AHEAD, read_figures
-from seg_ros.results.outputs import CALIBRATION_NAMES, draw_grid
+from seg_ros.results.grid_drawing import draw_grid, grid_poses
+from seg_ros.results.outputs import CALIBRATION_NAMES
 from seg_ros.results.result_bag import read_result
 
 REPORT_NAME = "report.html"
@@ -283,8 +284,9 @@ def _overlay_pictures(
 
 
 def _grid_pictures(folder: Path, timeline: Timeline, positions: Sequence[int]) -> _Jpegs:
+    poses = grid_poses(folder / "result", [timeline.stamp_ns[i] for i in positions])
     return {
-        position: small_jpeg(draw_grid(message))
+        position: small_jpeg(draw_grid(message, poses))
         for position, message in _messages_of(folder, GRID_TOPIC, timeline, positions)
     }
 

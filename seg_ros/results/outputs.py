@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from seg_ros.drive.base import Drive
 from seg_ros.drive.images import decode_compressed, decode_image
 from seg_ros.errors import SegRosError
-from seg_ros.ground.grid_spec import FREE, OCCUPIED, PROFILES, UNKNOWN, GridSpec
+from seg_ros.ground.grid_spec import GridSpec
 from seg_ros.labels import LabelSet
 from seg_ros.results.bag_topics import GRID_TOPIC, MASK_PNG_TOPIC, MASK_TOPIC, OVERLAY_TOPIC
+from seg_ros.results.grid_drawing import draw_grid, grid_poses
 from seg_ros.results.result_bag import read_result
 from seg_ros.results.video import OverlayVideo
 from seg_ros.segment.paint import colorize, contact_sheet, grid_picture
@@ -344,11 +345,12 @@ def write_sheet(
                 missing.remove(frame.stamp_ns)
             if frames or not missing:
                 break
+    poses = grid_poses(bag, chosen if frames else ())
     for topic, name, draw in (
         (MASK_TOPIC, "mask", lambda m: colorize(decode_image(m)[:, :, 0], labels)),
         (MASK_PNG_TOPIC, "mask", lambda m: colorize(decode_compressed(m)[:, :, 0], labels)),
         (OVERLAY_TOPIC, "overlay", decode_compressed),
-        (GRID_TOPIC, "grid", draw_grid),
+        (GRID_TOPIC, "grid", lambda m: draw_grid(m, poses)),
     ):
         for stamp, message in read_result(bag, topic, chosen if frames else ()):
             if stamp in tiles:
@@ -370,22 +372,3 @@ def write_sheet(
 
 
 _CAPTIONS = {"frame": "frame at {:.2f} s", "mask": "mask", "overlay": "overlay", "grid": "grid"}
-
-
-def draw_grid(message: Any) -> NDArray[np.uint8]:
-    """Draw a nav_msgs/OccupancyGrid of a result bag as (300, W, 3) uint8 BGR."""
-    info = message.info
-    values = np.asarray(message.data, np.int8).reshape(info.height, info.width)
-    origin = info.origin.position
-    spec = GridSpec(
-        info.resolution,
-        origin.x,
-        origin.x + info.width * info.resolution,
-        origin.y,
-        origin.y + info.height * info.resolution,
-    )
-    cells = np.full(values.shape, UNKNOWN, np.int8)
-    for profile in PROFILES.values():
-        for state in (FREE, OCCUPIED):
-            cells[values == profile[state]] = state
-    return grid_picture(cells, spec, 300)
