@@ -78,7 +78,9 @@ def settle_ground(
     height = known.z if known and known.height_source is not Source.ASSUMED else 0.0
     lens = Lens(camera)
     try:
-        speed, _ = find_speed(drive)
+        speed, told = find_speed(drive, settings.topics.get("odometry", ""))
+        for line in told:
+            on_note(line)
         found = calibrate(drive, segmenter, lens, height, speed)
     except SegRosError as error:
         on_note(f"no grid: {error}")
@@ -102,7 +104,7 @@ def settle_ground(
         "camera": _lens(found.camera, whence if camera else "an assumption"),
         "mounting": text,
         "grid": "made" if sure else "estimated: it rests on what is assumed",
-        "calibration": found.values(),
+        "calibration": {**found.values(), "speed": speed.source if speed else ""},
     }
     notes = tuple(f"the grid is estimated: {line}" for line in found.assumed)
     if camera is not None and not is_given:

@@ -260,3 +260,24 @@ def test_the_report_draws_how_far_the_error_of_the_mounting_leaves_the_grid_usef
     page = (tmp_path / "doubt" / "report.html").read_text()
     assert "How wrong a distance may be" in page
     assert f"Up to {told['useful_m']:.0f} m a distance is right to a tenth." in page
+
+
+def test_a_search_for_the_mounting_says_whose_speed_it_takes(tmp_path, scene, monkeypatch):
+    from seg_ros.replay import ground
+
+    seen = []
+
+    def find(*arguments):
+        seen.append(arguments[4])
+        raise SegRosError("enough")
+
+    monkeypatch.setattr(ground, "calibrate", find)
+    drive = long_drive(tmp_path / "a.mcap", scene, 2)
+    said = []
+    settings = ReplaySettings(topics={"odometry": "/odom"})
+    found = ground.settle_ground(
+        drive, drive.camera, settings, None, tmp_path, False, True, said.append
+    )
+    assert found.no_grid == "enough"
+    assert said[1:] == ["speed: /odom (nav_msgs/msg/Odometry)", "no grid: enough"]
+    assert seen[0].speed.tolist() == [4.0] * len(seen[0].speed)
