@@ -16,9 +16,12 @@ from seg_ros.drive.speed import SpeedTrack
 from seg_ros.drive.speed.track import speed_track
 from seg_ros.errors import SegRosError
 from seg_ros.ground.camera import CameraModel
+from seg_ros.ground.grid import DriveableGrid
+from seg_ros.ground.grid_spec import FREE, GridSpec
 from seg_ros.ground.mounting import Mounting
 from seg_ros.labels import load_label_set
 from seg_ros.replay.calibrate import Lens, find_mounting
+from seg_ros.replay.ground import say_mounting
 from seg_ros.replay.pairs import PairWalk, View
 from seg_ros.synthetic import EGO_SPEED, SyntheticDrive
 
@@ -120,11 +123,46 @@ def print_table(rows: list[dict[str, tuple[float, float]]]) -> None:
     print(f"{inside} of {total} values lie within two standard errors ({inside / total:.0%})")
 
 
+def print_grid() -> None:
+    """Compare grids of the street with the true mounting and with the one found from it."""
+    scene = SyntheticDrive(150, WIDTH, HEIGHT, RATE)
+    drive, labels = CameraDrive(scene), load_label_set("camvid")
+    walk = PairWalk(drive, lambda view: drive.masks[view.frame.index], labels, scene.camera.fitted)
+    found = find_mounting(walk, labels, Lens(scene.camera), speed=odometry()).camera
+    print(f"found: {say_mounting(found.mounting)}; true: {say_mounting(scene.camera.mounting)}")
+    spec = GridSpec(0.2, 0.0, 20.0, -8.0, 8.0)
+    rows, columns = spec.shape
+    inside = np.linspace(1e-3, 1 - 1e-3, 3)
+    x, y = np.meshgrid(
+        ((np.arange(columns)[:, None] + inside) * spec.resolution).ravel() + spec.x_min,
+        ((np.arange(rows)[:, None] + inside) * spec.resolution).ravel() + spec.y_min,
+    )
+    counts = {"true": [0, 0, 0], "found": [0, 0, 0]}
+    indices = range(3, len(scene), 12)
+    grids = {"true": scene.camera, "found": found}
+    made = {name: DriveableGrid(spec, camera, labels) for name, camera in grids.items()}
+    for index in indices:
+        bad = (scene.ground_class(index, x, y) != 3) | ~scene.ground_visible(index, x, y)
+        bad = bad.reshape(rows, 3, columns, 3).any(axis=(1, 3))
+        for name, grid in made.items():
+            free = grid.cells(scene[index].class_mask) == FREE
+            counts[name][0] += int((free & bad).sum())
+            counts[name][1] += int((free & ~bad)[:, :90].sum())
+            counts[name][2] += int((~bad)[:, :90].sum())
+    for name, (unsafe, hit, wanted) in counts.items():
+        frames = len(indices)
+        print(f"{name}: {unsafe} unsafe cells, recall {hit / wanted:.3f} over {frames} frames")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cameras", type=int, default=24)
+    parser.add_argument("--grid", action="store_true", help="compare grids instead")
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    if options.grid:
+        print_grid()
+        return
     rows = []
     for number, camera in enumerate(cameras(options.cameras)):
         try:

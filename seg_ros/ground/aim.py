@@ -32,7 +32,7 @@ SIGNIFICANT = 3.0
 _BLOCK_NS = 3_000_000_000
 """Within such a time the scatter of pairs is taken to be one."""
 _DRAWS = 200
-_FLOOR = math.radians(0.03)
+_FLOOR = math.radians(0.04)
 """What no number of pairs averages away: the corners' own bias."""
 _STRAIGHT = math.radians(3.0)
 """Turning a second up to which a pair is straight: in a bend the camera's place in the vehicle
