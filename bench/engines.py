@@ -17,37 +17,13 @@ import cv2
 import numpy as np
 import onnxruntime
 import torch
-from transformers import SegformerConfig, SegformerForSemanticSegmentation
+from random_segformer import write_checkpoint
 
 from seg_ros.engines.openvino import OpenVinoEngine
 from seg_ros.models.catalogue import find_model
 from seg_ros.models.checkpoint import load_checkpoint
 from seg_ros.models.network import Network
 from seg_ros.synthetic import SyntheticDrive
-
-CONFIGS = {
-    "B0": {},
-    "B3": {
-        "depths": [3, 4, 18, 3],
-        "hidden_sizes": [64, 128, 320, 512],
-        "decoder_hidden_size": 768,
-    },
-}
-
-
-def write_checkpoint(name: str, folder: Path) -> Path:
-    torch.manual_seed(0)
-    config = SegformerConfig(id2label={i: f"LABEL_{i}" for i in range(19)}, **CONFIGS[name])
-    network = SegformerForSemanticSegmentation(config)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, parameter[0].numel() ** -0.5)
-        norm = network.decode_head.batch_norm
-        norm.running_mean.normal_(0, 0.3)
-        norm.running_var.uniform_(0.5, 2)
-    network.save_pretrained(folder / name)
-    return folder / name
 
 
 def measure(name: str, folder: Path, size: tuple[int, int], rounds: int) -> None:
