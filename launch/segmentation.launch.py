@@ -48,7 +48,22 @@ def _start(context: LaunchContext) -> list[Any]:
     setups = node_setups(given, context.launch_configurations.get("ros_namespace", ""))
     rviz = _rviz(setups) if given["rviz"] == "true" else []
     use_shared_memory()
+    if given["processes"] == "one" and len(setups) > 1:
+        return [_process(setups, given), *rviz]
     return [*(_node(setup, given) for setup in setups), *rviz]
+
+
+def _process(setups: list[NodeSetup], given: dict[str, str]) -> Node:
+    """Describe one process for the nodes of all cameras."""
+    return Node(
+        package="seg_ros",
+        executable=NODE,
+        output="screen",
+        arguments=[word for setup in setups for word in ("--camera", setup.command)],
+        ros_arguments=["--log-level", given["log_level"]],
+        respawn=given["respawn"] == "true",
+        respawn_delay=RESPAWN_SECONDS,
+    )
 
 
 def _node(setup: NodeSetup, given: dict[str, str]) -> LifecycleNode:

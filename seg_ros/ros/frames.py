@@ -107,6 +107,7 @@ class Frames:
             partial(self._count, "dropped"),
             self._unexpected,
             lambda frame: f"image {frame.stamp}",
+            turn=lambda: model.turn,
         )
         # Who hands over comes before who takes.
         self._threads: dict[str, LatestWorker[Any] | VideoInput[Any] | LiveAttention] = {

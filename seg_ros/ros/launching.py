@@ -6,7 +6,9 @@ tested without the package launch. Importing this needs no ROS.
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -84,6 +86,13 @@ SEGMENTATION_ARGUMENTS = (
         "",
         "names of several cameras, such as front,left,right: a node each, in a namespace of that "
         "name; {camera} in the arguments below stands for it",
+    ),
+    Argument(
+        "processes",
+        "one",
+        "of several cameras: one for all, whose nodes share the engine, or one each, so that what "
+        "ends one leaves the others alone",
+        ("one", "each"),
     ),
     Argument("image", "image", "camera topic, without /compressed"),
     Argument("camera_info", "camera_info", "its calibration"),
@@ -175,6 +184,16 @@ class NodeSetup:
     def full_name(self) -> str:
         """The node's name with its namespace."""
         return f"{self.namespace.rstrip('/')}/{NODE}"
+
+    @property
+    def command(self) -> str:
+        """What ``--camera`` of the node's program is given for it."""
+        words = [self.namespace, "--params-file", str(self.params_file)]
+        for name, value in self.overrides.items():
+            words += ["-p", f"{name}:={json.dumps(value)}"]
+        for name, target in self.remappings.items():
+            words += ["-r", f"{name}:={target}"]
+        return shlex.join(words)
 
     def resolve(self, name: str) -> str:
         """Return the full name of one of the node's topics, after remapping."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import Any
 
 from seg_ros.errors import SegRosError
 from seg_ros.ground.world_grid import FusedGrid
 from seg_ros.results.parameters import RELOADED, grid_rules, grid_spec
+from seg_ros.ros.shared_models import SHARED_MODELS
 from seg_ros.segment.pipeline import Pipeline, refuse_confidence
 from seg_ros.segment.segmenter import Segmenter
 from seg_ros.support.pixels import parse_size
 from seg_ros.support.progress import BuildLog
+from seg_ros.support.turn import Turn
 
 
 class LiveModel:
@@ -32,13 +35,16 @@ class LiveModel:
         self._applying = Lock()  # live parameters reach the pipeline that is in use
 
     def load(
-        self, values: Mapping[str, Any], report: Callable[[str], None]
+        self, values: Mapping[str, Any], report: Callable[[str], None], anew: bool = False
     ) -> tuple[Pipeline, str]:
         """Load and warm what the parameters name; return it and what to say about it.
+
+        Another node of this process that has loaded the same shares its engine.
 
         Args:
             values: of the parameters.
             report: called with a line on how far an engine's build is, now and then.
+            anew: load it even where another node has; its file may have changed.
 
         Raises:
             SegRosError: the model cannot be loaded with these.
@@ -50,7 +56,8 @@ class LiveModel:
                 report(f"engine: {self._build_log.line(what, share)}")
 
         start = time.monotonic()
-        segmenter = Segmenter.load(
+        load = partial(
+            Segmenter.load,
             values["model"],
             values["labels"],
             values["runtime"],
@@ -61,18 +68,38 @@ class LiveModel:
             build_if_missing=values["build_if_missing"],
             report=progress,
         )
-        refuse_confidence(segmenter, grid_rules(values))
-        pipeline = Pipeline(segmenter)
+        segmenter, shared = SHARED_MODELS.get(values, load, anew)
+        pipeline = self.pipeline_of(segmenter, values)
         pipeline.warm_up()
-        pipeline.grid.fusion = FusedGrid() if values["grid_fusion"] else None
         info = segmenter.engine_info
         verified = f"; verified: {segmenter.verification}" if segmenter.verification else ""
         if not segmenter.confident:
             verified += "; it gives class ids, so there is no confidence"
+        if shared:
+            verified += "; it is the engine that another camera of this process has"
         return pipeline, (
             f"model {segmenter.model_name} on {info.runtime} {info.precision}, {info.device}, "
             f"ready in {time.monotonic() - start:.1f} s{verified}"
         )
+
+    @staticmethod
+    def pipeline_of(segmenter: Segmenter, values: Mapping[str, Any]) -> Pipeline:
+        """Return a pipeline through a segmenter, as the parameters say.
+
+        Raises:
+            SegRosError: the segmenter cannot give what they ask for.
+
+        """
+        refuse_confidence(segmenter, grid_rules(values))
+        pipeline = Pipeline(segmenter)
+        pipeline.grid.fusion = FusedGrid() if values["grid_fusion"] else None
+        return pipeline
+
+    @property
+    def turn(self) -> Turn | None:
+        """That of the engine in use."""
+        pipeline = self.pipeline
+        return pipeline.segmenter.turn if pipeline is not None else None
 
     def use(self, pipeline: Pipeline, loaded: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Let frames go through a pipeline from now on.

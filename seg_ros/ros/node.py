@@ -56,7 +56,11 @@ class SegmentationNode(LifecycleNode):
         self._made_publishers: list[Any] = []
         self._time_jumps = TimeJumps(self.get_clock(), self._on_time_jump)
         self._health = Health(self, self._parts)
-        Serving(self, self._parts, self._health)
+        self._serving = Serving(self, self._parts, self._health)
+
+    def share_with(self, others: Sequence[SegmentationNode]) -> None:
+        """Know the other nodes of this process, whose engine this one may share."""
+        self._serving.share_with([other._serving for other in others])
 
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters}

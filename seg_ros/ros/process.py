@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from typing import Any
@@ -32,6 +33,22 @@ def _stop(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+def _options(camera: str) -> dict[str, Any]:
+    """Arguments of a node from those of ``--camera``."""
+    namespace, *arguments = shlex.split(camera)
+    return {"namespace": namespace, "cli_args": ["--ros-args", *arguments]}
+
+
+def _begin(node: SegmentationNode) -> None:
+    """Let a node bring itself up, unless somebody else does."""
+    if node.get_parameter("autostart").value:
+        configured = node.trigger_configure()
+        if configured == TransitionCallbackReturn.SUCCESS:
+            node.trigger_activate()
+    else:
+        node.get_logger().info("unconfigured: waits for 'configure' and 'activate'")
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -40,34 +57,40 @@ def run(arguments: list[str] | None = None) -> int:
         description="Segment a camera's images; parameters and topics are in docs/node.md.",
         usage="segmentation_node [--ros-args ...]",
     )
+    parser.add_argument(
+        "--camera",
+        action="append",
+        default=[],
+        metavar="NAMESPACE ARGUMENT ...",
+        help="a node in this namespace, with ROS arguments of its own, quoted as one; repeat it "
+        "for each camera of this process: those with the same model share one engine",
+    )
     use_shared_memory()
     try:
         # rclpy's own handlers take the middleware away while the worker still publishes with it.
         rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
-        parser.parse_args(remove_ros_args(["", *given])[1:])
+        cameras = parser.parse_args(remove_ros_args(["", *given])[1:]).camera
     except (RCLError, UnknownROSArgsError) as error:
         parser.error(" ".join(str(error).split()))
     # SIGINT too: Python leaves it ignored in what a shell starts in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    node = None
+    nodes: list[SegmentationNode] = []
     try:
-        node = SegmentationNode()
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if node.get_parameter("autostart").value:
-            configured = node.trigger_configure()
-            if configured == TransitionCallbackReturn.SUCCESS:
-                node.trigger_activate()
-        else:
-            node.get_logger().info("unconfigured: waits for 'configure' and 'activate'")
+        for options in [_options(camera) for camera in cameras] or [{}]:
+            nodes.append(SegmentationNode(**options))
+            executor.add_node(nodes[-1])
+        for node in nodes:
+            node.share_with([other for other in nodes if other is not node])
+            _begin(node)
         while rclpy.ok():
             try:
                 executor.spin_once(timeout_sec=_SIGNAL_SECONDS)
             except RCLError:
                 raise
             except Exception as error:  # of one callback; the next is another's
-                node.callback_failed(error)
+                nodes[0].callback_failed(error)
     except KeyboardInterrupt:
         pass
     except Exception as error:  # whoever started it starts it again
@@ -76,8 +99,10 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"segmentation_node: error: {name}{' '.join(str(error).split())}", file=sys.stderr)
         return 1
     finally:
-        ended = node is None or node.close()
-        if node is not None:
+        ended = True
+        for node in nodes:
+            ended = node.close() and ended
+        for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
         if not ended:  # Python would wait for it, and take its own end away under it

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.parameter import Parameter
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from seg_ros.drive.colors import color_library
 from seg_ros.drive.messages import stamp_ns
 from seg_ros.errors import SegRosError
+from seg_ros.results.parameters import RELOADED
 from seg_ros.ros import services
 from seg_ros.ros.health import Health
 from seg_ros.ros.messages import message_class
@@ -45,8 +47,13 @@ class Serving:
         self._node = node
         self._parts = parts
         self._health = health
+        self._neighbours: list[Serving] = []
         self._serve(services.RELOAD, self._reload)
         self._serve(services.SNAPSHOT, self._snapshot)
+
+    def share_with(self, others: list[Serving]) -> None:
+        """Know the other nodes of this process; a reload is for all that share the engine."""
+        self._neighbours = others
 
     def _serve(self, service: Service, work: Callable[[], Coroutine[Any, Any, str]]) -> None:
         """Offer a service; its answer is what the work returns, or why it could not be done."""
@@ -80,7 +87,7 @@ class Serving:
             raise SegRosError("the node is not configured; configuring it loads the model")
         model.note = f"loading {values['model']}"
         try:
-            load = partial(model.load, values, self._report_reload)
+            load = partial(model.load, values, self._report_reload, anew=True)
             pipeline, note = await background.run(_LOADING, load, patience=LOADING)
             if model.pipeline is not old:
                 raise SegRosError("the node was cleaned up meanwhile; nothing was changed")
@@ -94,7 +101,33 @@ class Serving:
                 model.note = f"failed, {old.segmenter.model_name} goes on: {error}"
             raise
         model.note = ""
-        return str(note)
+        others = [
+            other
+            for other in self._neighbours
+            if (theirs := other._parts.model.pipeline) is not None
+            and theirs.segmenter is old.segmenter
+        ]
+        for other in others:
+            await other._follow(pipeline, values, self._node.get_fully_qualified_name())
+        names = ", ".join(other._node.get_fully_qualified_name() for other in others)
+        return f"{note}; {names} shared the old one and has it too" if names else str(note)
+
+    async def _follow(self, given: Pipeline, loaded: Mapping[str, Any], who: str) -> None:
+        """Take the engine over that another node has loaded in the place of the one they shared."""
+        logger, model = self._node.get_logger(), self._parts.model
+        changes = {name: loaded[name] for name in RELOADED}
+        try:
+            pipeline = model.pipeline_of(given.segmenter, self._parts.settings.values)
+        except SegRosError as error:
+            logger.error(f"the old model goes on, {who} has loaded another: {error}")
+            return
+        self._node.set_parameters([Parameter(name, value=value) for name, value in changes.items()])
+        swap = partial(self._swap, pipeline, {**self._parts.settings.values, **changes})
+        if self._parts.frames is None:
+            swap()
+        else:
+            await self._parts.background.until(self._parts.frames.between(swap))
+        logger.info(f"model {pipeline.segmenter.model_name}, as {who} has reloaded it for all")
 
     def _report_reload(self, line: str) -> None:
         """Say how far an engine's build is; the diagnostics' timer runs meanwhile."""

@@ -11,6 +11,7 @@ from threading import Condition, Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from seg_ros.errors import SegRosError
+from seg_ros.support.turn import Turn
 
 _T = TypeVar("_T")
 
@@ -42,6 +43,7 @@ class LatestWorker(Generic[_T]):
         failed: called with each item that could not be handled and why.
         name: returns what an item is called in messages.
         keep: how many items may wait, where more than the latest matters; the oldest is replaced.
+        turn: gives what is waited for before an item is taken, so that it is the latest by then.
 
     """
 
@@ -52,8 +54,10 @@ class LatestWorker(Generic[_T]):
         failed: Callable[[_T, BaseException], None],
         name: Callable[[_T], str] = str,
         keep: int = 1,
+        turn: Callable[[], Turn | None] = lambda: None,
     ) -> None:
         self._handle = handle
+        self._turn = turn
         self._dropped = dropped
         self._failed = failed
         self._name = name
@@ -167,23 +171,39 @@ class LatestWorker(Generic[_T]):
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping or self._jobs or self._waiting)
-                job = self._jobs.popleft() if self._jobs else None
-                item = None
-                if job is None:
-                    if self._stopping:
-                        return
-                    item = self._waiting.popleft()
-            self._in_hand = (time.monotonic(), item)
-            if job is not None:
-                self._job_in_hand = job[1]
-                _do(*job)
-                self._job_in_hand = None
-            elif item is not None:
-                try:
-                    self._handle(item)
-                except Exception as error:
-                    self._failed(item, error)
-            self._in_hand = None
+                turn = None if self._jobs or self._stopping else self._turn()
+            if turn is None:
+                if not self._do_next():
+                    return
+                continue
+            turn.take()
+            try:
+                if not self._do_next():
+                    return
+            finally:
+                turn.give_back()
+
+    def _do_next(self) -> bool:
+        """Do a job or handle an item; return whether there may be more."""
+        with self._changed:
+            job = self._jobs.popleft() if self._jobs else None
+            item = None
+            if job is None:
+                if self._stopping:
+                    return False
+                item = self._waiting.popleft()
+        self._in_hand = (time.monotonic(), item)
+        if job is not None:
+            self._job_in_hand = job[1]
+            _do(*job)
+            self._job_in_hand = None
+        elif item is not None:
+            try:
+                self._handle(item)
+            except Exception as error:
+                self._failed(item, error)
+        self._in_hand = None
+        return True
 
 
 def _do(job: Callable[[], Any], result: Future[Any]) -> None:

@@ -6,7 +6,6 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from threading import Lock
 
 import cv2
 import numpy as np
@@ -27,6 +26,7 @@ from seg_ros.segment.upsample import (
     mean_confidence,
 )
 from seg_ros.support.choices import DEFAULT_MODEL
+from seg_ros.support.turn import Turn
 
 _SQUARE = 0.02
 """Sides that differ by less than this share are those of a square."""
@@ -119,7 +119,7 @@ class Segmenter:
             )
         self.labels = labels
         self.model_name = model_name
-        self.turn = Lock()
+        self.turn = Turn()
         """Callers that take turns hold it from :meth:`segment` until the last mask is made."""
         self.verification = ""
         """How the engine compares with the fp32 reference; empty for a network run as it is."""
@@ -181,7 +181,7 @@ class Segmenter:
         shared = []
         for engine in self._engine.share(callers):
             twin = copy.copy(self)
-            twin.turn, twin._engine, twin._input = Lock(), engine, np.empty_like(self._input)
+            twin.turn, twin._engine, twin._input = Turn(), engine, np.empty_like(self._input)
             twin._box = None
             shared.append(twin)
         return shared
