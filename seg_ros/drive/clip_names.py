@@ -32,8 +32,8 @@ _MODE_AND_CAMERA = re.compile(r"[A-EGH-QS-Z]([FRIO])$")
 """BlackVue's and Viofo's letters: normal, event, parking, ..., then front, rear, interior."""
 _WORDS = {
     "clip", "dji", "dsc", "dscn", "emer", "ev", "event", "evt", "file", "gopr", "grmn", "img",
-    "lock", "man", "manual", "mov", "movi", "mvi", "no", "normal", "pa", "par", "park", "parking", "pxl",
-    "rec", "sos", "vid", "video",
+    "lock", "man", "manual", "mov", "movi", "mvi", "no", "normal", "pa", "par", "park", "parking",
+    "pxl", "rec", "sos", "vid", "video",
 }  # fmt: skip
 """What names begin with whatever the camera."""
 
