@@ -1,10 +1,12 @@
 """How long a grid takes: python bench/grid.py.
 
-A 512x288 mask of a street, the two grids of docs/grid.md, with and without lens distortion.
+Masks of a street, 512x288 and 1280x720, the two grids of docs/grid.md, with and without lens
+distortion.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import time
@@ -54,14 +56,23 @@ def figures(spec: GridSpec, camera: CameraModel, masks: dict[str, NDArray[np.uin
 
 def main() -> None:
     rows = []
-    for lens, coefficients in LENSES.items():
+    sizes = ((512, 288), (1280, 720))
+    for (width, height), (lens, coefficients) in itertools.product(sizes, LENSES.items()):
         camera = CameraModel(
             512, 288, 400, 400, 255.5, 143.5, "plumb_bob", coefficients, Mounting(pitch=0.1)
-        )
+        ).scaled(width, height)
         masks = {s.name: s.mask(camera) for s in SCENES if s.name in ("street", "empty road")}
         for name, spec in GRIDS.items():
-            rows.append([name, lens, *figures(spec, camera, masks)])
-    head = ["grid", "distortion", *masks, "street, camera moved", "contacts", "look-ups anew"]
+            rows.append([f"{width}x{height}", name, lens, *figures(spec, camera, masks)])
+    head = [
+        "mask",
+        "grid",
+        "distortion",
+        *masks,
+        "street, camera moved",
+        "contacts",
+        "look-ups anew",
+    ]
     print(markdown_table(head, rows))
 
 
