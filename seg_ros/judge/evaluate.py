@@ -207,7 +207,7 @@ def evaluate(
     predicted: set[int] = set()
     worst: dict[int, Judged] = {}
     images: list[tuple[Path, Scores]] = []
-    reliability = Reliability() if getattr(segmenter, "confident", True) else None
+    reliability = Reliability() if segmenter.confident else None
     for pair, frame, truth in read_ahead(_read(dataset, labels), _READ_AHEAD):
         segmentation = segmenter.segment(frame, truth.shape)
         prediction = segmentation.class_mask()

@@ -67,7 +67,7 @@ class _Reader:
     """Reads one field after another; ``at`` is where the next one is."""
 
     def __init__(self, content: NDArray[np.uint8], order: str) -> None:
-        self._content = memoryview(content)
+        self._content = content.data
         self._order = order
         self.at = _HEAD
 

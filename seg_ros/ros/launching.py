@@ -282,9 +282,9 @@ def _checked(node: str, file: Path, overrides: Mapping[str, str | bool]) -> dict
     """Return the parameters a node will have."""
     values = {spec.name: spec.default for spec in PARAMETERS}
     values |= checked_parameters(node, file, overrides)
-    find_model(values["model"], values["labels"])
+    find_model(str(values["model"]), str(values["labels"]))
     if values["camera_file"]:
-        load_camera(values["camera_file"])
+        load_camera(str(values["camera_file"]))
     return values
 
 
