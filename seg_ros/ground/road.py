@@ -40,6 +40,8 @@ LEAST_PLANES = 8
 """Pairs below which they tell nothing of the road."""
 _ENOUGH = 4
 """Pairs from which on the next one starts with their normal."""
+_WIDEST = math.radians(2.0)
+"""Standard error of the roll beyond which the pairs do not agree on a road."""
 _DRAWS = 100
 _BLOCK_NS = 3_000_000_000
 _ROLL_FLOOR, _HEIGHT_FLOOR = math.radians(0.1), 0.007
@@ -286,6 +288,8 @@ def find_road(
         other = _joint(g[at], information[at], None if ways is None else ways[at])
         drawn.append((_roll(other, direction), 1 / np.linalg.norm(other)))
     rolls, heights = np.array(drawn).T
+    if not float(rolls.std()) < _WIDEST:
+        return None
     length = float(np.linalg.norm(m))
     height = 1 / length if with_scale else 0.0
     return RoadFound(
