@@ -73,12 +73,6 @@ class Listener:
             callback_group=self._group,
             raw=serialized,
         )
-        # Events, such as a publisher with another QoS, stay the executor's: unread, they would wake
-        # every wait for messages at once.
-        others = self._node.default_callback_group
-        for handler in subscription.event_handlers:
-            handler.callback_group = others
-            others.add_entity(handler)
         take = SerializedTaker(subscription).take if serialized else _taker(subscription)
         self._taken.append((subscription, take, callback))
 
@@ -115,20 +109,41 @@ class Listener:
     def _listen(self) -> None:
         context = self._node.context
         handles = [subscription.handle for subscription, _, _ in self._taken]
+        # Such as a publisher with another QoS: unread, they would wake every wait at once; and the
+        # executor, if it waited for them, would be woken by every message.
+        events = [
+            event for subscription, _, _ in self._taken for event in subscription.event_handlers
+        ]
         with ExitStack() as held:
             for handle in (*handles, self._wake.handle, context.handle):
                 held.enter_context(handle)
-            waiting = rclpy_implementation.WaitSet(len(handles), 1, 0, 0, 0, 0, context.handle)
+            waiting = rclpy_implementation.WaitSet(
+                len(handles), 1, 0, 0, 0, len(events), context.handle
+            )
             while not self._stopping and context.ok():
                 waiting.clear_entities()
                 for handle in handles:
                     waiting.add_subscription(handle)
                 waiting.add_guard_condition(self._wake.handle)
+                for event in events:
+                    event.add_to_wait_set(waiting)
                 waiting.wait(round(_SECONDS * 1e9))
+                for event in events:
+                    if event.is_ready(waiting):
+                        self._attend(event)
                 ready = waiting.get_ready_entities("subscription")
                 for handle, (_, take, callback) in zip(handles, self._taken, strict=True):
                     if handle.pointer in ready:
                         self._call(take, callback)
+
+    def _attend(self, event: Any) -> None:
+        """Let rclpy say what the middleware has to say of a topic, as an executor would."""
+        try:
+            event.execute(event.take_data()).send(None)
+        except StopIteration:  # the coroutine has ended
+            pass
+        except Exception as error:
+            self._failed(error)
 
     def _call(self, take: Callable[[], Any], callback: Callback) -> None:
         try:
