@@ -63,8 +63,11 @@ class Live:
         self.hold.set()
         self.busy = threading.Event()
         model = SimpleNamespace(
-            pipeline=SimpleNamespace(process=self.process),
+            pipeline=SimpleNamespace(
+                process=self.process, segmenter=SimpleNamespace(confident=True)
+            ),
             loaded={name: VALUES[name] for name in RELOADED},
+            turn=None,
         )
         outputs = SimpleNamespace(
             attention=NOBODY,
