@@ -96,6 +96,22 @@ class LabelSet:
         return tuple(i for i, label in enumerate(self.classes) if label.kind is kind)
 
 
+ALIASES = {
+    "pavement": "sidewalk",
+    "tree": "vegetation",
+    "sign symbol": "traffic sign",
+    "pedestrian": "person",
+}
+"""CamVid's names of what Cityscapes, and whoever follows it, calls otherwise."""
+
+
+def ids_by_name(theirs: LabelSet, ours: LabelSet) -> dict[int, int]:
+    """Return the id in ``ours`` of each class of ``theirs`` that has the same name or an alias."""
+    known = {ALIASES.get(label.name, label.name): i for i, label in enumerate(ours.classes)}
+    names = (ALIASES.get(label.name, label.name) for label in theirs.classes)
+    return {i: known[name] for i, name in enumerate(names) if name in known}
+
+
 def bundled_label_sets() -> tuple[str, ...]:
     """Names of the label sets that come with the package, sorted."""
     folder = resources.files("seg_ros") / "label_sets"

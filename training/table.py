@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from seg_ros import Segmenter
 from seg_ros.drive import open_drive
-from seg_ros.labels import load_label_set
+from seg_ros.labels import ALIASES, load_label_set
 from seg_ros.support.tables import text_table
 from seg_ros.synthetic import SyntheticDrive
 from seg_ros.teach import weather
@@ -29,13 +29,6 @@ from seg_ros.teach.teachers import load_teachers
 Image = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
-ALIASES = {
-    "pavement": "sidewalk",
-    "tree": "vegetation",
-    "sign symbol": "traffic sign",
-    "pedestrian": "person",
-}
-"""CamVid's names of what Cityscapes, and so the label set `streets`, calls otherwise."""
 SURE_NOT = 0.1
 """Probability of road below which both teachers say no: IDD calls such sand driveable."""
 NEAR_ROAD = ((0.48, 0.55), (0.53, 0.55), (0.70, 1.0), (0.30, 1.0))

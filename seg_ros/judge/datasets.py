@@ -29,7 +29,7 @@ from seg_ros.judge.label_images import (
     read_color_map,
     read_label_image,
 )
-from seg_ros.labels import UNLABELLED, LabelSet
+from seg_ros.labels import UNLABELLED, LabelSet, ids_by_name, load_label_set
 
 DEFAULT_SPLIT = "val"
 """The split that is taken when nobody names one."""
@@ -266,15 +266,35 @@ def _studio(path: Path) -> LabelledDataset | None:
     return LabelledDataset("images/ + Label Studio's label images", "", tuple(pairs))
 
 
+def _camvid_by_name(found: LabelledDataset, labels: LabelSet) -> LabelledDataset:
+    """Read CamVid's ids by their names where a label set has all of them, and more, or otherwise.
+
+    Its void (11) would else be the first class that it does not know. What the model answers
+    beyond CamVid's classes is then wrong wherever CamVid has a class.
+    """
+    camvid = load_label_set("camvid")
+    ids = ids_by_name(camvid, labels)
+    if labels == camvid or len(ids) < len(camvid):
+        return found
+    meaning = {**ids, len(camvid): UNLABELLED, UNLABELLED: UNLABELLED}
+    return replace(
+        found,
+        images=tuple(replace(pair, meaning=meaning) for pair in found.images),
+        note=found.note + "the label images' ids are taken for CamVid's, and read by name; "
+        "--values says otherwise",
+    )
+
+
 def _folders(path: Path, labels: LabelSet, split: str) -> LabelledDataset:
     found = None if split else _studio(path) or _labelme(path)
     if found is not None:
         return found
     if any(f.is_dir() and f.name != "annot" for f in path.glob("*annot")):
         split = _choose(path, "{}annot", split)
-        return _pair(
+        found = _pair(
             "<split>/ + <split>annot/", path / split, path / f"{split}annot", split, labels
         )
+        return _camvid_by_name(found, labels)
     if (path / "images").is_dir():
         images, name = path / "images", _label_folder(path)
         layout, truth = f"images/ + {name}/", path / name

@@ -24,7 +24,7 @@ from seg_ros.judge.evaluate import (
 )
 from seg_ros.judge.label_images import parse_values, read_label_image, read_truth
 from seg_ros.judge.reliability import Reliability, reliability_picture
-from seg_ros.labels import ClassLabel, Kind, LabelSet, load_label_set
+from seg_ros.labels import ClassLabel, Kind, LabelSet, ids_by_name, load_label_set
 from seg_ros.models.huggingface import reduces_labels
 from seg_ros.segment.paint import colorize, confusion_picture, difference, legend
 from seg_ros.segment.segmenter import Segmenter
@@ -642,6 +642,23 @@ def test_the_worst_images_are_not_all_neighbours(tmp_path):
     found = evaluate(reader(CAMVID, SIZE), open_dataset(tmp_path, CAMVID))
     places = sorted(int(judged.image.stem) // 3 for judged in found.worst)
     assert len(places) == len(set(places)) == 10
+
+
+def test_camvid_is_read_by_name_for_a_label_set_that_knows_more(tmp_path):
+    streets = load_label_set("streets")
+    assert ids_by_name(CAMVID, streets) == {i: i for i in range(11)}  # pavement is its sidewalk
+    truth = np.repeat(np.arange(12, dtype=np.uint8), 20).reshape(SIZE)  # 11 is CamVid's void
+    said = np.where(truth == 5, 11, truth).astype(np.uint8)  # terrain, where CamVid has trees
+    write(tmp_path / "val" / "0.png", image_saying(said))
+    write(tmp_path / "valannot" / "0.png", truth)
+    dataset = open_dataset(tmp_path, streets)
+    assert "read by name" in dataset.note
+    found = evaluate(reader(streets, SIZE), dataset)
+    assert found.confusion.sum() == 11 * 20
+    assert found.confusion[5, 11] == 20
+    assert found.scores.class_iou[5] == 0
+    assert found.scores.class_iou[3] == 1
+    assert open_dataset(tmp_path, CAMVID).note == ""
 
 
 # ---- the command ----
