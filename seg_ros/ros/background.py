@@ -84,10 +84,14 @@ class Background:
         done.add_done_callback(finish)
         return waiting
 
-    def close(self, patience: float) -> bool:
-        """Wait for what is being done, seconds; start nothing more; say if all of it has ended."""
+    def close(self, timeout: float) -> bool:
+        """Wait for what is being done, start nothing more; say whether all of it has ended.
+
+        Args:
+            timeout: seconds that work may give no sign of life, times its patience.
+
+        """
         self._pool.shutdown(wait=False, cancel_futures=True)
-        end = time.monotonic() + patience
-        while self._works and time.monotonic() < end:
+        while (busy := self.busy) and busy.seconds < timeout * busy.patience:
             time.sleep(0.01)
-        return not self._works
+        return busy is None
