@@ -35,7 +35,8 @@ class SharedModels:
         key = tuple(values[name] for name in RELOADED)
         with self._loading:
             found = None if anew else self._loaded.get(key)
-            if found is not None:
+            # One whose caller does not come back would never let anybody else have it.
+            if found is not None and found.turn.held_s < values["stall_timeout"]:
                 return found, True
             segmenter = self._loaded[key] = load()
             return segmenter, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from threading import Condition, get_ident
 
@@ -16,6 +17,13 @@ class Turn:
         self._changed = Condition()
         self._waiting: deque[int] = deque()
         self._owner: int | None = None
+        self._since = 0.0
+
+    @property
+    def held_s(self) -> float:
+        """Seconds that somebody has had it for, 0 while it is free."""
+        with self._changed:
+            return 0.0 if self._owner is None else time.monotonic() - self._since
 
     def take(self) -> None:
         """Wait for the turn, unless this thread has it."""
@@ -27,6 +35,7 @@ class Turn:
             self._changed.wait_for(lambda: self._owner is None and self._waiting[0] == me)
             self._waiting.popleft()
             self._owner = me
+            self._since = time.monotonic()
 
     def give_back(self) -> None:
         """Let the next one have it, if this thread has it."""

@@ -45,7 +45,8 @@ def test_who_waited_longest_has_the_next_turn():
 
 def test_models_are_shared_as_long_as_somebody_has_them():
     class Loaded:
-        pass
+        def __init__(self):
+            self.turn = Turn()
 
     values = {spec.name: spec.default for spec in PARAMETERS}
     models = SharedModels()
@@ -59,6 +60,9 @@ def test_models_are_shared_as_long_as_somebody_has_them():
     assert anew is not first
     assert not shared
     assert models.get(values, Loaded) == (anew, True)
+    anew.turn.take()
+    time.sleep(0.02)
+    assert models.get({**values, "stall_timeout": 0.01}, Loaded)[1] is False  # it hangs there
     del first, anew
     assert models.get(values, Loaded)[1] is False
 

@@ -20,6 +20,7 @@ from seg_ros.ros.stalls import Stalls
 from seg_ros.ros.worker import Busy, LatestWorker
 from seg_ros.segment.output import Processed
 from seg_ros.support.statistics import FrameStatistics
+from seg_ros.support.turn import Turn
 
 VALUES = {spec.name: spec.default for spec in PARAMETERS}
 
@@ -60,8 +61,9 @@ class Bench:
     def __init__(self, **trouble):
         self.trouble = trouble
         self.statistics, self.outputs, self.logger = FrameStatistics(), Outputs(), Logger()
-        pipeline = SimpleNamespace(process=self.process)
-        model = SimpleNamespace(pipeline=pipeline, loaded={name: VALUES[name] for name in RELOADED})
+        pipeline = SimpleNamespace(process=self.process, segmenter=SimpleNamespace(confident=True))
+        loaded = {name: VALUES[name] for name in RELOADED}
+        model = SimpleNamespace(pipeline=pipeline, loaded=loaded, turn=Turn())
         self.frames = Frames(
             SimpleNamespace(values={**VALUES, "max_pixels": 100}),
             self.statistics,

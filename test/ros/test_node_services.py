@@ -14,12 +14,13 @@ import yaml
 from node_messages import LABELS, image_message, pixels, trigger
 from support import running_node, wait_until
 
-from seg_ros.drive.messages import stamp_ns
+from seg_ros.drive.messages import MessageLibrary, stamp_ns
 from seg_ros.ground.camera_file import load_camera, save_camera
 from seg_ros.ground.grid import DriveableGrid
 from seg_ros.ground.grid_spec import GridSpec, occupancy_values
 from seg_ros.results import topics
 from seg_ros.ros import services
+from seg_ros.ros.cdr import SerializedImage
 from seg_ros.ros.messages import message_class
 from seg_ros.segment.paint import overlay
 
@@ -246,7 +247,7 @@ def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scen
         "message_class",
         lambda name: text if name == topics.LABEL_INFO.message_type else message_class(name),
     )
-    monkeypatch.setattr(publishing, "label_info", lambda _, labels: text(data=labels.name))
+    monkeypatch.setattr(MessageLibrary, "label_info", lambda _, __, labels: text(data=labels.name))
     context = rclpy.Context()
     rclpy.init(context=context)
     node = room.SegmentationNode(context=context)
@@ -258,19 +259,18 @@ def test_labels_come_before_the_first_mask_of_their_model(tmp_path, client, scen
         node.trigger_configure()
         node.trigger_activate()
         published = []
-        for topic, publisher in [
-            (topics.MASK, node._parts.outputs._publishers[topics.MASK]),
-            (topics.LABEL_INFO, node._parts.outputs._label_info),
-        ]:
 
-            def publish(message, topic=topic):
-                if topic is topics.LABEL_INFO:
-                    said = message.data
-                else:
-                    said = pixels(message)[:, message.width // 2 :].min()
-                published.append((topic, said))
+        def publish_mask(_, message):
+            image = SerializedImage(message)
+            mask = np.asarray(image.data).reshape(image.height, image.width)
+            published.append((topics.MASK, mask[:, mask.shape[1] // 2 :].min()))
 
-            monkeypatch.setattr(publisher, "publish", publish)
+        monkeypatch.setattr(publishing, "publish_serialized", publish_mask)
+        monkeypatch.setattr(
+            node._parts.outputs._label_info,
+            "publish",
+            lambda message: published.append((topics.LABEL_INFO, message.data)),
+        )
         client.listen(topics.MASK)
         images = client.publisher(topics.IMAGE)
         constant_model(tmp_path / "constant.onnx", 2)
