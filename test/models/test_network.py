@@ -300,7 +300,7 @@ def test_the_default_model_is_in_the_standard_form(tmp_path):
         network.torch()
     with pytest.raises(SegRosError, match="is made for 288 x 512 images, not 64 x 96"):
         Network(find_model(), tmp_path, (64, 96)).onnx()
-    with pytest.raises(SegRosError, match="it has 11 classes; label set cityscapes has 19"):
+    with pytest.raises(SegRosError, match="has 11 classes; label set cityscapes has 19"):
         Network(find_model(labels="cityscapes"), tmp_path).onnx()
 
 
