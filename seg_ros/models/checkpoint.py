@@ -163,7 +163,7 @@ def _unpickle(path: Path) -> Any:
             f"{path}: refused, because loading it would run code{_wanted(path, error)}; save the "
             "weights alone with torch.save(model.state_dict(), ...)"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # torch's own unpickler lets through what damage makes of it
         if "TorchScript" in str(error):
             raise SegRosError(
                 f"{path}: is a TorchScript archive, which is a program; save the weights alone "

@@ -391,3 +391,16 @@ def test_of_two_networks_in_a_file_none_is_chosen(tmp_path, nvlabs):
     }
     with pytest.raises(SegRosError, match=r"holds 2 networks \(student\., teacher\.\); save the"):
         load(tmp_path, both)
+
+
+@pytest.mark.parametrize("error", [IndexError, AttributeError, AssertionError, OverflowError])
+def test_whatever_torch_raises_at_a_damaged_file_is_one_line(tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error("pop from empty list")
+
+    (tmp_path / "some.pth").write_bytes(b"damaged")
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(
+        SegRosError, match=r"some.pth: not a whole checkpoint of torch \(.*pop from"
+    ):
+        load_checkpoint(find_model(str(tmp_path / "some.pth"), "bdd100k_drivable"))
