@@ -47,4 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     if options.quiet:
         os.environ["TQDM_DISABLE"] = "1"  # of this process and those it starts
-    return enter(f"seg_ros {options.command}", lambda: options.run(options), options.verbose)
+    return enter(
+        f"seg_ros {options.command}",
+        lambda: options.run(options),
+        options.verbose,
+        ends_process=_is_the_command(),
+    )

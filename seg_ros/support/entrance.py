@@ -10,13 +10,17 @@ from collections.abc import Callable
 from seg_ros.errors import SegRosError, as_line
 
 
-def enter(name: str, work: Callable[[], int], verbose: bool = False) -> int:
+def enter(
+    name: str, work: Callable[[], int], verbose: bool = False, ends_process: bool = False
+) -> int:
     """Run a command; return its exit code.
 
     Args:
         name: of the command, for its messages.
         work: what it does; returns the exit code.
         verbose: show where an error came from.
+        ends_process: nothing is left to do afterwards: what is done by then has its exit code, and
+            a signal while Python takes itself down changes nothing.
 
     Returns:
         The command's own code; 1 after an error, said in one line; 130 after Ctrl-C; 141 where
@@ -29,6 +33,9 @@ def enter(name: str, work: Callable[[], int], verbose: bool = False) -> int:
     try:
         code = work()
         sys.stdout.flush()
+        if ends_process:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt:
         _say(name, "interrupted")
         return 130

@@ -46,6 +46,35 @@ def test_ctrl_c_is_one_line_at_any_moment(tmp_path, command, seconds):
         assert process.returncode == 0
 
 
+LINGER = """
+import sys, threading, time
+from seg_ros.support.entrance import enter
+
+def work():
+    # Python waits for it when it takes itself down: a signal then is one in threading's own code.
+    def linger():
+        time.sleep(0.3)
+        print("done", flush=True)
+        time.sleep(1)
+
+    threading.Thread(target=linger).start()
+    return 0
+
+sys.exit(enter("seg_ros replay", work, ends_process=True))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_end_changes_nothing(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LINGER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "done\n"
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["replay", "--help"], ["--version"]])
 def test_help_needs_nothing_heavy(arguments):
     program = f"""

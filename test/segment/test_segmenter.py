@@ -70,7 +70,7 @@ def test_a_damaged_catalogue_model_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nonsense", "neither in the catalogue (default, camvid-b0, streets-compact) nor an .onnx file"),
+        ("nonsense", "(default, camvid-b0, streets-compact) nor an .onnx file"),
         ("nonsense.onnx", "nonsense.onnx does not exist"),
     ],
 )
