@@ -11,11 +11,11 @@
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for pair in 4.12.0.88:16:18 5.0.0.93:64:66; do
-    IFS=: read -r version three deep <<< "$pair"
-    python3 -m venv "$work/$version"
-    "$work/$version/bin/pip" install --quiet "opencv-python-headless==$version"
-    "$work/$version/bin/python" - "$three" "$deep" <<'PY'
+for pair in opencv-python-headless==4.12.0.88:16:18 opencv-python-headless==5.0.0.93:64:66; do
+    IFS=: read -r pinned three deep <<< "$pair"
+    python3 -m venv "$work/$pinned"
+    "$work/$pinned/bin/python" -m pip install --quiet "$pinned"
+    "$work/$pinned/bin/python" - "$three" "$deep" <<'PY'
 import sys
 
 import cv2
