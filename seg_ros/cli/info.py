@@ -30,13 +30,16 @@ def run(options: argparse.Namespace) -> int:
 
     from seg_ros.drive import open_drive
     from seg_ros.drive.bag import Bag, is_bag
-    from seg_ros.drive.summary import cameras_of, summarise
+    from seg_ros.drive.bag_drive import camera_topics
+    from seg_ros.drive.summary import summarise
     from seg_ros.support.tables import text_table
 
     check_json(options.json)
     path = Path(options.drive).expanduser()
     bag = Bag(path) if options.drive != SYNTHETIC and path.exists() and is_bag(path) else None
-    names = [t.name for t in cameras_of(path)] if bag and not options.topic else [options.topic]
+    names = [options.topic]
+    if bag and not options.topic:
+        names = [t.name for t in camera_topics(bag) if t.count != 0]
     found: list[DriveSummary] = []
     for topic in names or [""]:
         drive = open_drive(options.drive, topic, options.fps)

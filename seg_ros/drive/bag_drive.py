@@ -44,6 +44,15 @@ _INFO_NAMES = ("camera_info", "calibration", "camera_calibration")
 """image_transport's name of a CameraInfo topic, and those of Foxglove's recorders."""
 
 
+def camera_topics(bag: Bag) -> list[RecordedTopic]:
+    """Return the topics of a bag that a camera's frames are on."""
+    return [
+        t for t in bag.topics
+        # Depth, in a form of its own, which image_transport calls a CompressedImage.
+        if t.message_type in CAMERA_TYPES and not t.name.endswith("/compressedDepth")
+    ]  # fmt: skip
+
+
 class BagDrive(Drive):
     """The frames of a bag's camera topic, in the order of their log times.
 
@@ -132,11 +141,7 @@ class BagDrive(Drive):
         return key
 
     def _choose(self, topic: str) -> RecordedTopic:
-        cameras = [
-            t for t in self.bag.topics
-            # Depth, in a form of its own, which image_transport calls a CompressedImage.
-            if t.message_type in CAMERA_TYPES and not t.name.endswith("/compressedDepth")
-        ]  # fmt: skip
+        cameras = camera_topics(self.bag)
         chosen = [c for c in cameras if c.name == topic] if topic else cameras
         if len(chosen) > 1:
             chosen = [c for c in chosen if c.count != 0] or chosen

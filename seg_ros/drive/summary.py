@@ -6,14 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from seg_ros.drive import bag
-from seg_ros.drive.bag import Bag
-from seg_ros.drive.bag_drive import CAMERA_TYPES
-from seg_ros.drive.base import Drive, RecordedTopic
+from seg_ros.drive.base import Drive
 from seg_ros.drive.messages import NANOSECONDS
 from seg_ros.errors import SegRosError
 
@@ -56,18 +52,6 @@ class DriveSummary:
         values = dict(vars(self))
         values["notes"] = list(self.notes)
         return values
-
-
-def cameras_of(source: Path) -> list[RecordedTopic]:
-    """Return the camera topics of a bag that have messages; nothing for what is no bag.
-
-    Raises:
-        SegRosError: the bag cannot be read.
-
-    """
-    if not bag.is_bag(source):
-        return []
-    return [t for t in Bag(source).topics if t.message_type in CAMERA_TYPES and t.count != 0]
 
 
 def summarise(
